@@ -1,0 +1,24 @@
+# One line per command; what a line does is in .ci/ or in the crate it runs.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check test-slow bench bench-full
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+demo: ## run the stocks example on two workers
+	cargo run --release --locked --quiet -p wallaroo-examples --bin stocks -- --workers 2
+
+test: ## check, then run all fast tests and count them
+	.ci/test
+
+check: ## format, lints, docs, layers, tidy
+	.ci/check
+
+test-slow: ## run the slow tests: more seeds, more cases
+	.ci/test-slow
+
+bench: ## run the benchmarks, normal size
+	cargo run --release --locked -p wallaroo-bench -- normal
+
+bench-full: ## run the benchmarks, full size
+	cargo run --release --locked -p wallaroo-bench -- full

@@ -1,0 +1,260 @@
+//! What the workers of one generation share: time, the wish to stop, failure, pressure.
+//!
+//! Timely's timestamp holds two clocks, the epoch in its upper half and the tick in the lower. Any worker may
+//! begin the next tick; sources of all workers follow. Pressure is the number of bytes that are queued
+//! between operators, by the level of the region that is to take them: a region waits while too much is
+//! queued on levels above its own.
+//!
+//! **Invariants.** Time never goes back. The first failure wins. Pressure of a level counts only what the
+//! regions of that level can take without waiting for lower levels, so the highest level that is under
+//! pressure can always go on unless a sink is blocked; waiting cannot form a circle.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wallaroo_core::{Clock, PartitionId, Waker};
+
+use crate::failure::{Failure, Origin};
+
+/// Timely's timestamp: `epoch << 32 | tick`.
+pub(crate) type Time = u64;
+
+/// The interval between two checkpoints, counted from zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u32);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The epoch that a time is in.
+pub(crate) fn epoch_of(time: Time) -> Epoch {
+    Epoch(u32::try_from(time >> 32).expect("the upper half of a u64 fits"))
+}
+
+/// Limits of flow control, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// What the sources of one process may have read and not yet seen through all sinks.
+    pub credit_bytes: usize,
+    /// What may be queued above a region before it waits.
+    pub queued_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // Together well below the 256 MiB that a process under full back-pressure may take: user types
+        // with much on the heap count for a fraction of what they occupy.
+        Limits {
+            credit_bytes: 24 << 20,
+            queued_bytes: 24 << 20,
+        }
+    }
+}
+
+/// Names of a source partition, for texts.
+#[derive(Clone, Debug)]
+pub(crate) struct PartitionName {
+    pub(crate) source: String,
+    pub(crate) partition: String,
+}
+
+/// Shared by the workers of one generation and by whoever steers them.
+pub(crate) struct Control {
+    time: AtomicU64,
+    stopping: AtomicBool,
+    pausing: AtomicBool,
+    failed: AtomicBool,
+    failure: Mutex<Option<Failure>>,
+    queued: Vec<AtomicI64>,
+    /// By level: whether a region of it waits for those above.
+    waiting: Vec<AtomicBool>,
+    wakers: Mutex<Vec<Waker>>,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) partitions: Vec<PartitionName>,
+}
+
+impl Control {
+    pub(crate) fn new(
+        levels: usize,
+        start: Time,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+        partitions: Vec<PartitionName>,
+    ) -> Self {
+        Control {
+            time: AtomicU64::new(start),
+            stopping: AtomicBool::new(false),
+            pausing: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            queued: (0..=levels).map(|_| AtomicI64::new(0)).collect(),
+            waiting: (0..=levels).map(|_| AtomicBool::new(false)).collect(),
+            wakers: Mutex::new(Vec::new()),
+            limits,
+            clock,
+            partitions,
+        }
+    }
+
+    pub(crate) fn time(&self) -> Time {
+        self.time.load(Ordering::Acquire)
+    }
+
+    /// Begins the tick after `now`, unless that has been done already.
+    pub(crate) fn next_tick(&self, now: Time) {
+        if self
+            .time
+            .compare_exchange(now, now + 1, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
+            self.wake_all();
+        }
+    }
+
+    /// Begins the next epoch and returns the one that ends.
+    pub(crate) fn next_epoch(&self) -> Epoch {
+        let previous = self
+            .time
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |time| {
+                Some(((time >> 32) + 1) << 32)
+            })
+            .unwrap_or_else(|time| time);
+        self.wake_all();
+        epoch_of(previous)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// Lets the sources end this generation, without ending their partitions.
+    pub(crate) fn pause(&self) {
+        self.pausing.store(true, Ordering::Release);
+        self.stop();
+    }
+
+    pub(crate) fn is_pausing(&self) -> bool {
+        self.pausing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn fail(&self, failure: Failure) {
+        let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            *first = Some(failure);
+        }
+        drop(first);
+        self.failed.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<Failure> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Adds a worker's way to be woken.
+    pub(crate) fn add_waker(&self, waker: Waker) {
+        self.wakers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(waker);
+    }
+
+    pub(crate) fn wake_all(&self) {
+        for waker in self
+            .wakers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Counts bytes that wait for a region of `level`.
+    pub(crate) fn queue(&self, level: usize, bytes: usize) {
+        self.queued[level].fetch_add(signed(bytes), Ordering::Relaxed);
+    }
+
+    /// Counts bytes that no longer wait.
+    pub(crate) fn dequeue(&self, level: usize, bytes: usize) {
+        self.queued[level].fetch_sub(signed(bytes), Ordering::Relaxed);
+        for (waiting_level, waiting) in self.waiting[..level].iter().enumerate() {
+            if waiting.load(Ordering::Relaxed)
+                && !self.is_pressed(waiting_level)
+                && waiting.swap(false, Ordering::AcqRel)
+            {
+                self.wake_all();
+            }
+        }
+    }
+
+    /// Whether a region of `level` must wait for those above it. If so, all workers are woken when the
+    /// pressure is gone.
+    pub(crate) fn must_wait(&self, level: usize) -> bool {
+        if !self.is_pressed(level) {
+            return false;
+        }
+        self.waiting[level].store(true, Ordering::SeqCst);
+        // Between the question and the mark the pressure may have gone, with nobody left to wake us.
+        self.is_pressed(level)
+    }
+
+    fn is_pressed(&self, level: usize) -> bool {
+        let queued: i64 = self.queued[level + 1..]
+            .iter()
+            .map(|bytes| bytes.load(Ordering::Relaxed))
+            .sum();
+        queued > signed(self.limits.queued_bytes)
+    }
+
+    /// Bytes queued between operators.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let queued: i64 = self
+            .queued
+            .iter()
+            .map(|bytes| bytes.load(Ordering::Relaxed))
+            .sum();
+        usize::try_from(queued).unwrap_or(0)
+    }
+
+    /// The names behind a record's origin.
+    pub(crate) fn origin(&self, partition: PartitionId, position: u64) -> Origin {
+        let name = &self.partitions[partition.0 as usize];
+        Origin {
+            source: name.source.clone(),
+            partition: name.partition.clone(),
+            position,
+        }
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("time", &self.time)
+            .field("stopping", &self.stopping)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,708 @@
+//! Runs one batch at a time through the stages of a region.
+//!
+//! The batch that comes in is the head. Every output of a stage becomes a frame on a stack; the top frame is
+//! handed to its consumers one after another, and what they make goes on top of it. So outputs keep their
+//! order, a stage that makes many messages of one is taken in portions, and the work can stop between any
+//! two steps and go on later.
+//!
+//! Keys, origins and time belong to the head. Messages made from it carry only the index of the head message
+//! they come from; whoever needs a key goes back to the head.
+//!
+//! **Invariants.** The executor knows nothing of timely: what leaves the region is put into
+//! [`Outbox::ready`]. User code is called only through [`guarded`]. A state object is touched only here, on
+//! the thread that owns the executor.
+
+mod failing;
+mod outbox;
+mod state;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use wallaroo_core::{KeyHash, Messages, NodeId, OnError, Port, Provenance, StoredKey, Timestamp};
+
+use crate::batch::{Contents, Pool};
+use crate::control::Control;
+use crate::failure::{Failure, panic_text};
+use crate::host::{
+    Cause, Failed, Input, KeyExtractor, Keyed, Outputs, SourceBatch, Splitter, Stage, StateStage,
+};
+use crate::layout::{Consumer, Layout, RegionIndex, Route, consumer};
+use crate::program::{Copier, NodeCode, Program};
+use crate::status::NodeCounts;
+
+pub(crate) use outbox::{Outbox, Owners};
+pub use state::Changes;
+pub(crate) use state::Table;
+
+/// Messages per output after which a stage is asked to return.
+// Measured with benches engine/one-worker: below 1,024 the cost per batch shows, above 8,192 batches leave the
+// L2 cache.
+pub(crate) const BATCH_MESSAGES: usize = 4096;
+
+/// How far [`Executor::run`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The head is done with.
+    Done,
+    /// Too much is queued on higher levels; call again later.
+    Waiting,
+}
+
+/// An output in the region that has consumers, or an edge that leads into it.
+struct PortState {
+    consumers: Vec<Consumer>,
+    copier: Option<Copier>,
+    /// Buffers to use again.
+    free: Vec<Box<dyn Messages>>,
+}
+
+/// The code of a node on this worker.
+enum Instance {
+    Source,
+    Stage(Box<dyn Stage>),
+    State {
+        code: Box<dyn StateStage>,
+        table: usize,
+    },
+    Key(Box<dyn KeyExtractor>),
+    Split(Box<dyn Splitter>),
+}
+
+struct NodeState {
+    id: NodeId,
+    on_error: OnError,
+    code: Instance,
+    /// Index into `ports` of each output.
+    ports: Vec<Option<usize>>,
+    dead_letters: Option<usize>,
+    outputs: Outputs,
+    /// How many messages to hand over in one call: shrinks for a stage that makes many of one.
+    portion: usize,
+}
+
+/// Where the keys of the head's messages are.
+enum HeadKeys {
+    /// They have none.
+    None,
+    /// The extractor finds them in the head's messages.
+    Extract(usize),
+    /// They came along.
+    Stored(Vec<StoredKey>),
+}
+
+/// The batch that is being worked on.
+struct Head {
+    keys: HeadKeys,
+    hashes: Vec<KeyHash>,
+    provenance: Provenance,
+    now: Timestamp,
+    /// Contents of the batch without its messages, to be used again.
+    shell: Option<(Box<Contents>, Pool)>,
+}
+
+/// Messages that wait for their consumers.
+struct Frame {
+    /// Absent once a consumer has taken them.
+    messages: Option<Box<dyn Messages>>,
+    /// For each message the index of the head message it comes from; absent when it is the same.
+    origin: Option<Vec<u32>>,
+    /// For messages of a `key_by`, with several workers.
+    hashes: Vec<KeyHash>,
+    port: usize,
+    consumer: usize,
+    cursor: usize,
+}
+
+impl Frame {
+    fn head_index(&self, index: usize) -> usize {
+        self.origin
+            .as_ref()
+            .map_or(index, |origin| origin[index] as usize)
+    }
+}
+
+/// Runs the stages of one region on one worker.
+pub(crate) struct Executor {
+    program: Arc<Program>,
+    control: Arc<Control>,
+    counts: Arc<[NodeCounts]>,
+    level: usize,
+    nodes: Vec<NodeState>,
+    ports: Vec<PortState>,
+    /// For each input edge of the region: its port, and the extractor of its keys.
+    inputs: Vec<(usize, Option<usize>)>,
+    /// Extractors of edges that come in, by their `key_by`.
+    extractors: Vec<(NodeId, Box<dyn KeyExtractor>)>,
+    tables: Vec<Table>,
+    head: Option<Head>,
+    stack: Vec<Frame>,
+    pub(crate) outbox: Outbox,
+    scratch: state::Scratch,
+}
+
+impl Executor {
+    /// The executor of a region on worker `worker`. `tables` holds the state objects that the worker owns
+    /// already; those of this region's states are taken out.
+    pub(crate) fn new(
+        program: &Arc<Program>,
+        layout: &Layout,
+        region: RegionIndex,
+        control: &Arc<Control>,
+        counts: &Arc<[NodeCounts]>,
+        outbox: Outbox,
+        tables: &mut Vec<Table>,
+    ) -> Self {
+        let mut executor = Executor {
+            program: Arc::clone(program),
+            control: Arc::clone(control),
+            counts: Arc::clone(counts),
+            level: layout.regions[region].level,
+            nodes: Vec::new(),
+            ports: Vec::new(),
+            inputs: Vec::new(),
+            extractors: Vec::new(),
+            tables: Vec::new(),
+            head: None,
+            stack: Vec::new(),
+            outbox,
+            scratch: state::Scratch::default(),
+        };
+        for id in &layout.regions[region].nodes {
+            executor.add_node(layout, *id, tables);
+        }
+        for edge in &layout.regions[region].inputs {
+            let edge = &layout.edges[*edge];
+            let extractor = match edge.route {
+                Route::Keyed(key_by) => Some(executor.extractor(key_by)),
+                Route::Local | Route::Sink(_) => None,
+            };
+            let consumers = edge
+                .consumers
+                .iter()
+                .map(|node| consumer(&program.plan, *node))
+                .collect();
+            let port = executor.add_port(edge.from, sorted(consumers));
+            executor.inputs.push((port, extractor));
+        }
+        executor
+    }
+
+    fn add_node(&mut self, layout: &Layout, id: NodeId, tables: &mut Vec<Table>) {
+        let program = Arc::clone(&self.program);
+        let code = match program.code(id) {
+            NodeCode::Source(_) => Instance::Source,
+            NodeCode::Stage(make) => Instance::Stage(make()),
+            NodeCode::Key(make) => Instance::Key(make()),
+            NodeCode::Split(make) => Instance::Split(make()),
+            NodeCode::State(make) => {
+                let code = make();
+                Instance::State {
+                    code,
+                    table: self.table_of(id, tables),
+                }
+            }
+            NodeCode::Sink(_) | NodeCode::None => unreachable!("sinks and merges have no executor"),
+        };
+        let on_error = program.plan.node(id).on_error;
+        let outputs = if matches!(code, Instance::Split(_)) {
+            2
+        } else {
+            1
+        };
+        let mut port = |output: u16| {
+            let port = Port { node: id, output };
+            layout
+                .consumers
+                .get(&port)
+                .map(|consumers| self.add_port(port, consumers.clone()))
+        };
+        let ports: Vec<Option<usize>> = (0..outputs).map(&mut port).collect();
+        let dead_letters = port(outputs);
+        let outputs = Outputs {
+            ports: ports
+                .iter()
+                .map(|_| crate::host::Output::default())
+                .collect(),
+            soft_limit: BATCH_MESSAGES,
+        };
+        self.nodes.push(NodeState {
+            id,
+            on_error,
+            code,
+            ports,
+            dead_letters,
+            outputs,
+            portion: BATCH_MESSAGES,
+        });
+    }
+
+    fn add_port(&mut self, port: Port, consumers: Vec<Consumer>) -> usize {
+        let copier = self.program.copiers.get(&port).copied();
+        self.ports.push(PortState {
+            consumers,
+            copier,
+            free: Vec::new(),
+        });
+        self.ports.len() - 1
+    }
+
+    fn extractor(&mut self, key_by: NodeId) -> usize {
+        if let Some(known) = self.extractors.iter().position(|(id, _)| *id == key_by) {
+            return known;
+        }
+        let NodeCode::Key(make) = self.program.code(key_by) else {
+            unreachable!("an edge is keyed by a key_by")
+        };
+        self.extractors.push((key_by, make()));
+        self.extractors.len() - 1
+    }
+
+    /// Begins with a batch that came along an input of the region.
+    pub(crate) fn begin(&mut self, input: usize, mut contents: Box<Contents>, pool: &Pool) {
+        let (port, extractor) = self.inputs[input];
+        let keys = std::mem::take(&mut contents.keys);
+        let keys = match extractor {
+            Some(extractor) => HeadKeys::Extract(extractor),
+            None if keys.is_empty() => HeadKeys::None,
+            None => HeadKeys::Stored(keys),
+        };
+        let messages = std::mem::replace(&mut contents.messages, Box::new(Vec::<()>::new()));
+        let hashes = std::mem::take(&mut contents.hashes);
+        let provenance = std::mem::take(&mut contents.provenance);
+        self.start(
+            port,
+            messages,
+            Head {
+                keys,
+                hashes,
+                provenance,
+                now: self.control.clock.now(),
+                shell: Some((contents, pool.clone())),
+            },
+        );
+    }
+
+    /// Begins with what a source of the region has read.
+    pub(crate) fn begin_source(
+        &mut self,
+        source: NodeId,
+        batch: &mut SourceBatch,
+        empty: Box<dyn Messages>,
+    ) {
+        let messages = std::mem::replace(&mut batch.messages, empty);
+        let provenance = std::mem::take(&mut batch.provenance);
+        let node = self.node_index(source);
+        self.counts[source.index()].add_in(messages.len());
+        let head = Head {
+            keys: HeadKeys::None,
+            hashes: Vec::new(),
+            provenance,
+            now: self.control.clock.now(),
+            shell: None,
+        };
+        if let Some(port) = self.nodes[node].ports[0] {
+            self.start(port, messages, head);
+        }
+    }
+
+    fn start(&mut self, port: usize, messages: Box<dyn Messages>, head: Head) {
+        debug_assert!(self.stack.is_empty(), "one head at a time");
+        self.head = Some(head);
+        self.stack.push(Frame {
+            messages: Some(messages),
+            origin: None,
+            hashes: Vec::new(),
+            port,
+            consumer: 0,
+            cursor: 0,
+        });
+    }
+
+    /// The buffer of a source's messages that have been worked off, if no stage has taken them away.
+    pub(crate) fn take_spent_source(&mut self) -> Option<Box<dyn Messages>> {
+        self.outbox.spent_head.take()
+    }
+
+    /// Whether a head is being worked on.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.stack.is_empty()
+    }
+
+    /// Works on the head until it is done or the region must wait.
+    ///
+    /// # Errors
+    /// When user code fails under the policy `Fail`, or a state object cannot be brought back.
+    pub(crate) fn run(&mut self) -> Result<Progress, Failure> {
+        while !self.stack.is_empty() {
+            if self.control.must_wait(self.level) {
+                return Ok(Progress::Waiting);
+            }
+            self.step()?;
+        }
+        if let Some(mut head) = self.head.take()
+            && let Some((mut shell, pool)) = head.shell.take()
+        {
+            shell.hashes = head.hashes;
+            shell.provenance = head.provenance;
+            if let Some(messages) = self.outbox.spent_head.take() {
+                shell.messages = messages;
+                pool.give(shell);
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Lets the next consumer of the top frame work.
+    fn step(&mut self) -> Result<(), Failure> {
+        let depth = self.stack.len() - 1;
+        let frame = &self.stack[depth];
+        let consumers = &self.ports[frame.port].consumers;
+        let taken = frame
+            .messages
+            .as_ref()
+            .is_none_or(|messages| messages.is_empty());
+        if taken || frame.consumer == consumers.len() {
+            self.retire_top();
+            return Ok(());
+        }
+        match consumers[frame.consumer] {
+            Consumer::Look(node) => self.look(self.node_index(node), depth),
+            Consumer::Take(node) => self.take(self.node_index(node), depth),
+            Consumer::Edge(edge) => {
+                let messages = self.take_messages(depth);
+                self.stack[depth].consumer += 1;
+                self.send(edge, depth, messages)
+            }
+        }
+    }
+
+    fn retire_top(&mut self) {
+        let Some(frame) = self.stack.pop() else {
+            return;
+        };
+        if let Some(mut messages) = frame.messages {
+            messages.clear();
+            if self.stack.is_empty() {
+                self.outbox.spent_head = Some(messages);
+            } else if self.ports[frame.port].free.len() < 4 {
+                self.ports[frame.port].free.push(messages);
+            }
+        }
+    }
+
+    /// Calls a stage that looks at the messages of frame `depth`.
+    fn look(&mut self, node: usize, depth: usize) -> Result<(), Failure> {
+        let frame = &self.stack[depth];
+        let len = frame.messages.as_ref().map_or(0, |messages| messages.len());
+        let range = frame.cursor..len.min(frame.cursor + self.nodes[node].portion);
+        let called = match self.nodes[node].code {
+            Instance::State { .. } => self.call_state(node, depth, range.clone())?,
+            _ => self.call_stage(node, depth, range.clone()),
+        };
+        let state = &mut self.nodes[node];
+        let reached = match &called {
+            Ok(reached) => *reached,
+            Err(failed) => failed.index + 1,
+        };
+        let used = reached - range.start;
+        state.portion = if reached < range.end {
+            used.max(1)
+        } else {
+            (state.portion * 2).min(BATCH_MESSAGES)
+        };
+        self.counts[state.id.index()].add_in(used);
+        let frame = &mut self.stack[depth];
+        frame.cursor = reached;
+        if reached >= len {
+            frame.consumer += 1;
+            frame.cursor = 0;
+        }
+        let failed = called.err();
+        if let Some(failed) = &failed {
+            self.drop_outputs_of(node, failed.index);
+        }
+        let dead_letter = failed
+            .map(|failed| self.handle(node, depth, failed))
+            .transpose()?;
+        self.push_outputs(node, depth);
+        if let Some(Some((port, letter))) = dead_letter {
+            self.stack.push(letter.into_frame(port));
+        }
+        Ok(())
+    }
+
+    fn call_stage(
+        &mut self,
+        node: usize,
+        depth: usize,
+        range: std::ops::Range<usize>,
+    ) -> Result<usize, Failed> {
+        let frame = &self.stack[depth];
+        let Some(messages) = frame.messages.as_deref() else {
+            return Ok(range.end);
+        };
+        let now = self.head.as_ref().map(|head| head.now).unwrap_or_default();
+        let progress = Cell::new(range.start);
+        let NodeState {
+            code: Instance::Stage(code),
+            outputs,
+            ..
+        } = &mut self.nodes[node]
+        else {
+            unreachable!("only stages look at messages")
+        };
+        guarded(&progress, || {
+            code.data(
+                Input {
+                    messages,
+                    range,
+                    now,
+                    progress: &progress,
+                },
+                outputs,
+            )
+        })
+    }
+
+    /// Makes a frame of each output that has messages, and an empty output again.
+    fn push_outputs(&mut self, node: usize, depth: usize) {
+        let state = &mut self.nodes[node];
+        let mut made = 0;
+        for (output, port) in state.outputs.ports.iter_mut().zip(&state.ports) {
+            let Some(messages) = &mut output.messages else {
+                continue;
+            };
+            if messages.is_empty() {
+                continue;
+            }
+            made += messages.len();
+            let Some(port) = *port else {
+                messages.clear();
+                output.origin.clear();
+                continue;
+            };
+            let fresh = self.ports[port]
+                .free
+                .pop()
+                .or_else(|| self.outbox.fresh(&self.ports[port].consumers))
+                .unwrap_or_else(|| messages.empty());
+            let messages = std::mem::replace(messages, fresh);
+            let mut origin = std::mem::take(&mut output.origin);
+            if let Some(parent) = &self.stack[depth].origin {
+                origin
+                    .iter_mut()
+                    .for_each(|index| *index = parent[*index as usize]);
+            }
+            self.stack.push(Frame {
+                messages: Some(messages),
+                origin: Some(origin),
+                hashes: Vec::new(),
+                port,
+                consumer: 0,
+                cursor: 0,
+            });
+        }
+        self.counts[state.id.index()].add_out(made);
+    }
+
+    /// Lets a `split`, `key_by` or `collect` take the messages of frame `depth`.
+    fn take(&mut self, node: usize, depth: usize) -> Result<(), Failure> {
+        self.store_keys_of_head(node, depth)?;
+        let mut choices = Vec::new();
+        let mut hashes = Vec::new();
+        let mut dead = Vec::new();
+        let mut dropped = Vec::new();
+        let len = self.stack[depth]
+            .messages
+            .as_ref()
+            .map_or(0, |messages| messages.len());
+        loop {
+            let start = choices.len().max(hashes.len());
+            let called = self.choose(node, depth, start..len, &mut choices, &mut hashes);
+            let Err(failed) = called else { break };
+            dropped
+                .push(u32::try_from(failed.index).expect("a batch holds fewer than 2^32 messages"));
+            choices.truncate(failed.index);
+            hashes.truncate(failed.index);
+            choices.push(u16::MAX);
+            hashes.push(KeyHash(0));
+            dead.extend(self.handle(node, depth, failed)?);
+        }
+        let mut messages = self.take_messages(depth);
+        let mut origin = self.stack[depth].origin.clone();
+        self.stack[depth].consumer += 1;
+        self.counts[self.nodes[node].id.index()].add_in(len);
+        self.counts[self.nodes[node].id.index()].add_out(len - dropped.len());
+        if matches!(self.nodes[node].code, Instance::Split(_)) {
+            self.push_split(node, messages, origin, &choices);
+        } else if let Some(port) = self.nodes[node].ports[0] {
+            if !dropped.is_empty() {
+                (messages, origin, hashes) = without(&dropped, messages, origin, hashes);
+            }
+            self.stack.push(Frame {
+                messages: Some(messages),
+                origin,
+                hashes,
+                port,
+                consumer: 0,
+                cursor: 0,
+            });
+        }
+        for (port, letter) in dead {
+            self.stack.push(letter.into_frame(port));
+        }
+        Ok(())
+    }
+
+    fn choose(
+        &mut self,
+        node: usize,
+        depth: usize,
+        range: std::ops::Range<usize>,
+        choices: &mut Vec<u16>,
+        hashes: &mut Vec<KeyHash>,
+    ) -> Result<(), Failed> {
+        let Some(messages) = self.stack[depth].messages.as_deref() else {
+            return Ok(());
+        };
+        let progress = Cell::new(range.start);
+        let now = self.head.as_ref().map(|head| head.now).unwrap_or_default();
+        match &mut self.nodes[node].code {
+            Instance::Split(code) => guarded(&progress, || {
+                code.choose(
+                    Input {
+                        messages,
+                        range,
+                        now,
+                        progress: &progress,
+                    },
+                    choices,
+                )
+            }),
+            // One worker owns every key, and finds the hash when it looks for the slot.
+            Instance::Key(_) if self.outbox.workers() == 1 => Ok(()),
+            Instance::Key(code) => guarded(&progress, || {
+                code.hash(
+                    Keyed {
+                        messages,
+                        origin: None,
+                        range,
+                        hashes: None,
+                        progress: &progress,
+                    },
+                    hashes,
+                );
+                Ok(())
+            }),
+            Instance::Source | Instance::Stage(_) | Instance::State { .. } => {
+                unreachable!("only splits and key_by take messages")
+            }
+        }
+    }
+
+    fn push_split(
+        &mut self,
+        node: usize,
+        mut messages: Box<dyn Messages>,
+        origin: Option<Vec<u32>>,
+        choices: &[u16],
+    ) {
+        // Dropped messages go to a third place that nobody reads.
+        let mut targets = [messages.empty(), messages.empty(), messages.empty()];
+        let destinations: Vec<u16> = choices.iter().map(|choice| (*choice).min(2)).collect();
+        messages.scatter(&destinations, &mut targets);
+        for (output, target) in targets.into_iter().enumerate().take(2) {
+            let Some(port) = self.nodes[node].ports[output] else {
+                continue;
+            };
+            let chosen = destinations
+                .iter()
+                .enumerate()
+                .filter(|(_, choice)| usize::from(**choice) == output);
+            let origin = chosen
+                .map(|(index, _)| origin.as_ref().map_or(index as u32, |origin| origin[index]))
+                .collect();
+            self.stack.push(Frame {
+                messages: Some(target),
+                origin: Some(origin),
+                hashes: Vec::new(),
+                port,
+                consumer: 0,
+                cursor: 0,
+            });
+        }
+    }
+
+    /// The messages of frame `depth`: a copy when another consumer comes after this one.
+    fn take_messages(&mut self, depth: usize) -> Box<dyn Messages> {
+        let frame = &mut self.stack[depth];
+        let port = &self.ports[frame.port];
+        let is_last = frame.consumer + 1 == port.consumers.len();
+        let messages = if is_last {
+            frame.messages.take()
+        } else {
+            frame.messages.as_deref().map(|messages| {
+                port.copier
+                    .expect("an output with several takers can be copied")(messages)
+            })
+        };
+        messages.expect("a frame keeps its messages until its last consumer")
+    }
+
+    fn node_index(&self, id: NodeId) -> usize {
+        self.nodes
+            .iter()
+            .position(|node| node.id == id)
+            .expect("the node is in this region")
+    }
+}
+
+/// Lets user code run; a panic becomes a failure of the message that was being handled.
+fn guarded<R>(
+    progress: &Cell<usize>,
+    call: impl FnOnce() -> Result<R, Failed>,
+) -> Result<R, Failed> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+        Err(Failed {
+            index: progress.get(),
+            cause: Cause::Panic(panic_text(payload.as_ref())),
+        })
+    })
+}
+
+fn sorted(mut consumers: Vec<Consumer>) -> Vec<Consumer> {
+    consumers.sort_by_key(|consumer| matches!(consumer, Consumer::Take(_)));
+    consumers
+}
+
+/// The messages that were not dropped, with their columns.
+fn without(
+    dropped: &[u32],
+    mut messages: Box<dyn Messages>,
+    origin: Option<Vec<u32>>,
+    hashes: Vec<KeyHash>,
+) -> (Box<dyn Messages>, Option<Vec<u32>>, Vec<KeyHash>) {
+    let len = u32::try_from(messages.len()).expect("a batch holds fewer than 2^32 messages");
+    let destinations: Vec<u16> = (0..len)
+        .map(|index| u16::from(dropped.contains(&index)))
+        .collect();
+    let mut targets = [messages.empty(), messages.empty()];
+    messages.scatter(&destinations, &mut targets);
+    let kept = || (0..len).filter(|index| !dropped.contains(index));
+    let origin = kept()
+        .map(|index| {
+            origin
+                .as_ref()
+                .map_or(index, |origin| origin[index as usize])
+        })
+        .collect();
+    let hashes = if hashes.is_empty() {
+        hashes
+    } else {
+        kept().map(|index| hashes[index as usize]).collect()
+    };
+    let [kept, _] = targets;
+    (kept, Some(origin), hashes)
+}

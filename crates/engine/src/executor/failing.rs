@@ -1,0 +1,221 @@
+//! What happens to a message for which user code fails.
+//!
+//! **Invariants.** A failing call leaves no output. Under `Skip` and `DeadLetter` the message counts as
+//! handled; under `Fail` the run ends and nothing more is called.
+
+use wallaroo_core::source::Rejected;
+use wallaroo_core::{DeadLetter, KeyView, NodeId, OnError};
+
+use super::{Executor, Frame, HeadKeys, Instance};
+use crate::failure::{Failure, Origin, causes};
+use crate::host::{Cause, Failed};
+
+/// A dead letter on its way to the frame of its output.
+pub(super) struct Letter {
+    letter: DeadLetter,
+    head_index: u32,
+}
+
+impl Letter {
+    pub(super) fn into_frame(self, port: usize) -> Frame {
+        Frame {
+            messages: Some(Box::new(vec![self.letter])),
+            origin: Some(vec![self.head_index]),
+            hashes: Vec::new(),
+            port,
+            consumer: 0,
+            cursor: 0,
+        }
+    }
+}
+
+/// A failure in words.
+struct Described {
+    origin: Origin,
+    key: Option<String>,
+    message: Vec<u8>,
+    error: String,
+    panicked: bool,
+}
+
+impl Executor {
+    /// Drops what a stage has put out for the message `index`.
+    pub(super) fn drop_outputs_of(&mut self, node: usize, index: usize) {
+        for output in &mut self.nodes[node].outputs.ports {
+            while output
+                .origin
+                .last()
+                .is_some_and(|origin| *origin as usize >= index)
+            {
+                output.origin.pop();
+            }
+            if let Some(messages) = &mut output.messages {
+                messages.truncate(output.origin.len());
+            }
+        }
+    }
+
+    /// Applies the policy of a node to a message of frame `depth`. Under `DeadLetter` the letter and its port
+    /// come back.
+    pub(super) fn handle(
+        &mut self,
+        node: usize,
+        depth: usize,
+        failed: Failed,
+    ) -> Result<Option<(usize, Letter)>, Failure> {
+        let index = failed.index;
+        let described = self.describe(node, depth, failed);
+        let id = self.nodes[node].id;
+        let plan_node = self.program.plan.node(id);
+        match self.nodes[node].on_error {
+            OnError::Fail => Err(Failure::User {
+                stage: plan_node.name.clone(),
+                location: plan_node.location.clone(),
+                key: described.key,
+                origin: described.origin,
+                message: described.message,
+                error: described.error,
+                panicked: described.panicked,
+            }),
+            OnError::Skip => {
+                self.counts[id.index()].add_dropped(1);
+                tracing::debug!(
+                    stage = plan_node.name,
+                    error = described.error,
+                    "message skipped"
+                );
+                Ok(None)
+            }
+            OnError::DeadLetter => {
+                self.counts[id.index()].add_dropped(1);
+                let letter = DeadLetter {
+                    stage: plan_node.name.clone(),
+                    source: described.origin.source,
+                    partition: described.origin.partition,
+                    position: described.origin.position,
+                    key: described.key,
+                    message: described.message,
+                    error: described.error,
+                };
+                let head_index = u32::try_from(self.stack[depth].head_index(index))
+                    .expect("a batch holds fewer than 2^32 messages");
+                Ok(self.nodes[node]
+                    .dead_letters
+                    .map(|port| (port, Letter { letter, head_index })))
+            }
+        }
+    }
+
+    /// Applies the policy of a source to records that it could not decode.
+    pub(crate) fn reject(
+        &mut self,
+        source: NodeId,
+        partition: wallaroo_core::PartitionId,
+        rejected: Vec<Rejected>,
+    ) -> Result<(), Failure> {
+        let node = self.node_index(source);
+        for record in rejected {
+            let origin = self.control.origin(partition, record.number);
+            self.counts[source.index()].add_dropped(1);
+            match self.nodes[node].on_error {
+                OnError::Fail => {
+                    return Err(Failure::Decode {
+                        origin,
+                        message: record.bytes,
+                        error: record.error,
+                    });
+                }
+                OnError::Skip => tracing::debug!(
+                    source = origin.source,
+                    position = record.number,
+                    "record skipped"
+                ),
+                OnError::DeadLetter => {
+                    let Some(port) = self.nodes[node].dead_letters else {
+                        continue;
+                    };
+                    let error = format!("{}{}", record.error, causes(&record.error));
+                    let letter = DeadLetter {
+                        stage: origin.source.clone(),
+                        source: origin.source,
+                        partition: origin.partition,
+                        position: record.number,
+                        key: None,
+                        message: record.bytes,
+                        error,
+                    };
+                    self.begin_dead_letter(port, letter, partition);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_dead_letter(
+        &mut self,
+        port: usize,
+        letter: DeadLetter,
+        partition: wallaroo_core::PartitionId,
+    ) {
+        let mut provenance = wallaroo_core::Provenance::default();
+        provenance.push(partition, letter.position);
+        let frame = Frame {
+            messages: Some(Box::new(vec![letter])),
+            origin: None,
+            hashes: Vec::new(),
+            port,
+            consumer: 0,
+            cursor: 0,
+        };
+        self.outbox
+            .send_aside(&self.ports[port].consumers, frame.messages, &provenance);
+    }
+
+    fn describe(&mut self, node: usize, depth: usize, failed: Failed) -> Described {
+        let frame = &self.stack[depth];
+        let head_index = frame.head_index(failed.index);
+        let key = self.key_text(head_index);
+        let message =
+            self.stack[depth]
+                .messages
+                .as_deref()
+                .map(|messages| match &self.nodes[node].code {
+                    Instance::Stage(code) => code.describe(messages, failed.index),
+                    Instance::State { code, .. } => code.describe(messages, failed.index),
+                    Instance::Key(code) => code.describe(messages, failed.index),
+                    Instance::Split(code) => code.describe(messages, failed.index),
+                    Instance::Source => Vec::new(),
+                });
+        let (partition, position) = self
+            .head
+            .as_ref()
+            .map(|head| head.provenance.get(head_index))
+            .unwrap_or_default();
+        let (error, panicked) = match failed.cause {
+            Cause::Error(error) => (format!("{error}{}", causes(error.as_ref())), false),
+            Cause::Panic(text) => (text, true),
+            Cause::Key(error) => (error.to_string(), false),
+        };
+        Described {
+            origin: self.control.origin(partition, position),
+            key,
+            message: message.unwrap_or_default(),
+            error,
+            panicked,
+        }
+    }
+
+    /// The key of a head message as people read it.
+    fn key_text(&mut self, head_index: usize) -> Option<String> {
+        let text = |key: KeyView<'_>| key.to_string();
+        match &self.head.as_ref()?.keys {
+            HeadKeys::None => None,
+            HeadKeys::Stored(keys) => keys.get(head_index).map(|key| text(key.view())),
+            HeadKeys::Extract(extractor) => {
+                let index = u32::try_from(head_index).ok()?;
+                let keys = self.keys_of_head(*extractor, Some(&[index])).ok()?;
+                keys.first().map(|key| text(key.view()))
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Messages on their way out of a region.
+//!
+//! For each edge the outbox finds the worker each message goes to, gathers messages for the same worker until
+//! a batch is full or the region rests, and puts batches into `ready`, from where the operator sends them.
+//!
+//! **Invariants.** Messages for one worker keep their order. A batch counts as queued from the moment it is
+//! in `ready`.
+
+use std::sync::Arc;
+
+use wallaroo_core::{KeyGroupCount, KeyHash, Messages, Provenance, StoredKey};
+use wallaroo_state::Assignment;
+
+use super::{BATCH_MESSAGES, Executor, HeadKeys};
+use crate::batch::{Batch, Contents, Pool};
+use crate::control::Control;
+use crate::failure::Failure;
+use crate::layout::{Consumer, EdgeIndex, Layout, RegionIndex, Route};
+
+/// Who owns what.
+#[derive(Clone, Debug)]
+pub(crate) struct Owners {
+    pub(crate) groups: KeyGroupCount,
+    pub(crate) assignment: Arc<Assignment>,
+    pub(crate) workers: usize,
+    pub(crate) me: usize,
+}
+
+impl Owners {
+    /// The worker that owns a sink: sinks are spread over the workers in the order of their nodes.
+    pub(crate) fn of_sink(&self, sink: usize) -> usize {
+        sink % self.workers
+    }
+}
+
+/// One way out.
+struct Way {
+    route: Route,
+    /// Level of the region it leads to.
+    level: usize,
+    sink_owner: usize,
+    /// Whether stages beyond it need the keys written out.
+    wants_keys: bool,
+    pool: Pool,
+    /// For each worker what is being gathered for it.
+    gathered: Vec<Option<Box<Contents>>>,
+}
+
+/// The ways out of one region on one worker.
+pub(crate) struct Outbox {
+    owners: Owners,
+    control: Arc<Control>,
+    /// By edge; only those of the region are there.
+    ways: Vec<Option<Way>>,
+    /// Batches to send, with their edge.
+    pub(crate) ready: Vec<(EdgeIndex, Batch)>,
+    pub(super) spent_head: Option<Box<dyn Messages>>,
+    /// Contents whose messages are in use elsewhere.
+    shells: Vec<Box<Contents>>,
+    destinations: Vec<u16>,
+}
+
+impl Outbox {
+    pub(crate) fn new(
+        layout: &Layout,
+        region: RegionIndex,
+        sinks: &[usize],
+        pools: &[Pool],
+        owners: &Owners,
+        control: &Arc<Control>,
+    ) -> Self {
+        let way = |index: EdgeIndex| {
+            let edge = &layout.edges[index];
+            (edge.source == region).then(|| Way {
+                route: edge.route,
+                level: layout.regions[edge.target].level,
+                sink_owner: match edge.route {
+                    Route::Sink(sink) => owners.of_sink(sinks[sink.index()]),
+                    Route::Local | Route::Keyed(_) => 0,
+                },
+                wants_keys: edge.route == Route::Local,
+                pool: pools[index].clone(),
+                gathered: (0..owners.workers).map(|_| None).collect(),
+            })
+        };
+        Outbox {
+            owners: owners.clone(),
+            control: Arc::clone(control),
+            ways: (0..layout.edges.len()).map(way).collect(),
+            ready: Vec::new(),
+            spent_head: None,
+            shells: Vec::new(),
+            destinations: Vec::new(),
+        }
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.owners.workers
+    }
+
+    pub(super) fn groups(&self) -> KeyGroupCount {
+        self.owners.groups
+    }
+
+    /// A buffer that came back along an edge among these consumers.
+    pub(super) fn fresh(&mut self, consumers: &[Consumer]) -> Option<Box<dyn Messages>> {
+        let Some(Consumer::Edge(edge)) = consumers.last() else {
+            return None;
+        };
+        let mut contents = self.way(*edge).pool.take()?;
+        let messages = std::mem::replace(&mut contents.messages, Box::new(Vec::<()>::new()));
+        self.shells.push(contents);
+        Some(messages)
+    }
+
+    /// Contents around messages, in memory that has been used before if there is any.
+    fn wrap(&mut self, messages: Box<dyn Messages>) -> Box<Contents> {
+        match self.shells.pop() {
+            Some(mut contents) => {
+                contents.messages = messages;
+                contents
+            }
+            None => Box::new(Contents::new(messages)),
+        }
+    }
+
+    fn way(&self, edge: EdgeIndex) -> &Way {
+        self.ways[edge]
+            .as_ref()
+            .expect("the edge begins in this region")
+    }
+
+    fn way_mut(&mut self, edge: EdgeIndex) -> &mut Way {
+        self.ways[edge]
+            .as_mut()
+            .expect("the edge begins in this region")
+    }
+
+    /// Sends all messages to one worker, without gathering.
+    fn send_whole(&mut self, edge: EdgeIndex, destination: usize, mut contents: Box<Contents>) {
+        contents.bytes = contents.messages.memory_bytes();
+        self.control.queue(self.way(edge).level, contents.bytes);
+        self.ready.push((
+            edge,
+            Batch {
+                contents: Some(contents),
+                destination,
+            },
+        ));
+    }
+
+    /// Sends messages that do not belong to the head.
+    pub(super) fn send_aside(
+        &mut self,
+        consumers: &[Consumer],
+        messages: Option<Box<dyn Messages>>,
+        provenance: &Provenance,
+    ) {
+        let (Some(messages), Some(Consumer::Edge(edge))) = (messages, consumers.last()) else {
+            return;
+        };
+        let mut contents = Box::new(Contents::new(messages));
+        contents.provenance = provenance.clone();
+        let destination = self.destination(*edge);
+        self.send_whole(*edge, destination, contents);
+    }
+
+    /// The worker all messages of an edge go to.
+    fn destination(&self, edge: EdgeIndex) -> usize {
+        let way = self.way(edge);
+        match way.route {
+            Route::Sink(_) => way.sink_owner,
+            Route::Local | Route::Keyed(_) => self.owners.me,
+        }
+    }
+
+    /// Spreads messages over the owners of their keys.
+    fn send_by_key(
+        &mut self,
+        edge: EdgeIndex,
+        mut messages: Box<dyn Messages>,
+        hashes: &[KeyHash],
+        provenance: &Provenance,
+        origin: Option<&[u32]>,
+    ) {
+        let Outbox {
+            owners,
+            ways,
+            destinations,
+            ..
+        } = self;
+        let owner =
+            |hash: &KeyHash| owners.assignment.owner(owners.groups.group_of(*hash)).0 as u16;
+        destinations.clear();
+        destinations.extend(hashes.iter().map(owner));
+        let way = ways[edge].as_mut().expect("the edge begins in this region");
+        let mut targets: Vec<Box<dyn Messages>> = Vec::with_capacity(owners.workers);
+        for gathered in &mut way.gathered {
+            let contents = gathered.get_or_insert_with(|| {
+                way.pool
+                    .take()
+                    .unwrap_or_else(|| Box::new(Contents::new(messages.empty())))
+            });
+            targets.push(std::mem::replace(
+                &mut contents.messages,
+                Box::new(Vec::<()>::new()),
+            ));
+        }
+        messages.scatter(destinations, &mut targets);
+        let mut gathered: Vec<&mut Contents> = way
+            .gathered
+            .iter_mut()
+            .filter_map(|gathered| gathered.as_deref_mut())
+            .collect();
+        for (contents, target) in gathered.iter_mut().zip(targets) {
+            contents.messages = target;
+        }
+        let mut cursor = provenance.cursor();
+        for (index, (destination, hash)) in destinations.iter().zip(hashes).enumerate() {
+            let (partition, number) =
+                cursor.get(origin.map_or(index as u32, |origin| origin[index]));
+            let contents = &mut gathered[usize::from(*destination)];
+            contents.hashes.push(*hash);
+            contents.provenance.push(partition, number);
+        }
+        way.pool.give(Box::new(Contents::new(messages)));
+        for worker in 0..self.owners.workers {
+            let full = self.way(edge).gathered[worker]
+                .as_ref()
+                .is_some_and(|contents| contents.messages.len() >= BATCH_MESSAGES);
+            if full {
+                self.release(edge, worker);
+            }
+        }
+    }
+
+    fn release(&mut self, edge: EdgeIndex, worker: usize) {
+        if let Some(contents) = self.way_mut(edge).gathered[worker].take() {
+            if contents.messages.is_empty() {
+                self.way_mut(edge).gathered[worker] = Some(contents);
+            } else {
+                self.send_whole(edge, worker, contents);
+            }
+        }
+    }
+
+    /// Sends what has been gathered: the region is about to rest, or time to move on.
+    pub(crate) fn flush(&mut self) {
+        if self.owners.workers == 1 {
+            return;
+        }
+        for edge in 0..self.ways.len() {
+            if self.ways[edge].is_some() {
+                (0..self.owners.workers).for_each(|worker| self.release(edge, worker));
+            }
+        }
+    }
+}
+
+impl Executor {
+    /// Puts the messages of frame `depth`, taken out of it, on an edge.
+    pub(super) fn send(
+        &mut self,
+        edge: EdgeIndex,
+        depth: usize,
+        messages: Box<dyn Messages>,
+    ) -> Result<(), Failure> {
+        let keys = if self.outbox.way(edge).wants_keys {
+            self.keys_of_frame(depth, messages.as_ref())?
+        } else {
+            Vec::new()
+        };
+        let frame = &self.stack[depth];
+        let origin = frame.origin.as_deref();
+        let head = self.head.as_ref().expect("a frame has a head");
+        let by_key =
+            matches!(self.outbox.way(edge).route, Route::Keyed(_)) && self.outbox.workers() > 1;
+        if by_key {
+            self.outbox
+                .send_by_key(edge, messages, &frame.hashes, &head.provenance, origin);
+            return Ok(());
+        }
+        let is_sink = matches!(self.outbox.way(edge).route, Route::Sink(_));
+        let mut contents = self.outbox.wrap(messages);
+        contents.keys = keys;
+        // Encoding is behind the messages of a sink; nothing there refers to single messages.
+        if !is_sink {
+            match origin {
+                None => contents.provenance.clone_from(&head.provenance),
+                Some(origin) => contents
+                    .provenance
+                    .extend_selected(&head.provenance, origin.iter().copied()),
+            }
+        }
+        let destination = self.outbox.destination(edge);
+        self.outbox.send_whole(edge, destination, contents);
+        Ok(())
+    }
+
+    /// The keys of the messages of frame `depth`; none where they have no keys. For frame 0 its messages have
+    /// just been taken out of it.
+    fn keys_of_frame(
+        &mut self,
+        depth: usize,
+        taken: &dyn Messages,
+    ) -> Result<Vec<StoredKey>, Failure> {
+        let frame = &self.stack[depth];
+        let len = taken.len();
+        match &self.head.as_ref().expect("a frame has a head").keys {
+            HeadKeys::None => Ok(Vec::new()),
+            HeadKeys::Stored(keys) => Ok((0..len)
+                .map(|index| keys[frame.head_index(index)].clone())
+                .collect()),
+            HeadKeys::Extract(extractor) => {
+                let extractor = *extractor;
+                if depth == 0 && frame.messages.is_none() {
+                    let code = &mut self.extractors[extractor].1;
+                    let keys: Result<Vec<_>, _> =
+                        (0..len).map(|index| code.key(taken, index)).collect();
+                    return keys.map_err(|error| Failure::Bug {
+                        error: error.to_string(),
+                    });
+                }
+                let indices: Vec<u32> = (0..len)
+                    .map(|index| frame.head_index(index) as u32)
+                    .collect();
+                self.keys_of_head(extractor, Some(&indices))
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Stages with state: from keys to slots to state objects.
+//!
+//! **Invariants.** A slot handed to a stage is live and touched in the open epoch. An object forgotten in a
+//! call is released after the call, unless a later message of the same call has used it again.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::ops::Range;
+
+use hashbrown::HashMap;
+use wallaroo_core::{Key, KeyError, KeyGroupCount, NodeId, NodeKind, OnError, StoredKey};
+use wallaroo_state::{Assignment, KeyIndex, Slot, WorkerIndex};
+
+use super::{Executor, HeadKeys, Instance, guarded};
+use crate::failure::Failure;
+use crate::host::{Cause, Failed, Input, Keyed, StateObjects, StateView};
+
+/// Changes that are collected before they are thrown away, when nobody wants them.
+const MAX_UNWANTED_CHANGES: usize = 1 << 20;
+
+/// The state objects of one state on one worker, with their keys.
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) index: KeyIndex,
+    pub(crate) objects: Box<dyn StateObjects>,
+}
+
+/// State objects that change workers.
+pub(crate) struct Moved {
+    pub(crate) state: String,
+    pub(crate) keys: Vec<StoredKey>,
+    pub(crate) objects: Box<dyn Any + Send>,
+}
+
+/// What an epoch changed in one state on one worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// Name of the state.
+    pub state: String,
+    /// Snapshot of each object that may have changed.
+    pub objects: Vec<(StoredKey, Vec<u8>)>,
+    /// Keys whose objects are gone.
+    pub removed: Vec<StoredKey>,
+}
+
+/// Buffers of [`Executor::call_state`].
+#[derive(Default)]
+pub(super) struct Scratch {
+    slots: Vec<Slot>,
+    forgotten: Vec<(Slot, u32)>,
+}
+
+impl Table {
+    pub(crate) fn new(name: &str, groups: KeyGroupCount, objects: Box<dyn StateObjects>) -> Self {
+        Table {
+            name: name.to_owned(),
+            index: KeyIndex::new(groups),
+            objects,
+        }
+    }
+
+    /// Takes the objects out that belong to other workers, by their owner.
+    pub(crate) fn take_moved(
+        &mut self,
+        assignment: &Assignment,
+        me: WorkerIndex,
+    ) -> Vec<(WorkerIndex, Moved)> {
+        let leaving: Vec<_> = assignment
+            .iter()
+            .filter(|(_, owner)| *owner != me)
+            .collect();
+        let mut moved = Vec::new();
+        for (group, owner) in leaving {
+            let taken = self.index.take_group(group);
+            if taken.entries.is_empty() {
+                continue;
+            }
+            let (keys, slots): (Vec<StoredKey>, Vec<Slot>) = taken.entries.into_iter().unzip();
+            let objects = self.objects.take(&slots);
+            taken
+                .released_chunks
+                .into_iter()
+                .for_each(|chunk| self.objects.release_chunk(chunk));
+            moved.push((
+                owner,
+                Moved {
+                    state: self.name.clone(),
+                    keys,
+                    objects,
+                },
+            ));
+        }
+        moved
+    }
+
+    /// Puts objects in that another worker took out.
+    pub(crate) fn put(&mut self, moved: Moved) -> Result<(), KeyError> {
+        let resolve = |key: &StoredKey| {
+            self.index
+                .resolve(key.hash(), key)
+                .map(|resolved| resolved.slot)
+        };
+        let slots: Vec<Slot> = moved.keys.iter().map(resolve).collect::<Result<_, _>>()?;
+        self.objects.put(&slots, moved.objects);
+        Ok(())
+    }
+
+    /// Ends an epoch: what has changed in it.
+    fn changes(&mut self) -> Result<Changes, Failure> {
+        let dirty = self.index.take_dirty();
+        let mut objects = Vec::with_capacity(dirty.touched.len());
+        for slot in dirty.touched {
+            let key = self.index.key(slot).clone();
+            let mut bytes = Vec::new();
+            self.objects
+                .snapshot(slot, &mut bytes)
+                .map_err(|error| Failure::State {
+                    state: self.name.clone(),
+                    key: key.view().to_string(),
+                    error,
+                })?;
+            objects.push((key, bytes));
+        }
+        Ok(Changes {
+            state: self.name.clone(),
+            objects,
+            removed: dirty.removed,
+        })
+    }
+
+    fn forget(&mut self, slot: Slot) {
+        if let Some(chunk) = self.index.release(slot) {
+            self.objects.release_chunk(chunk);
+        }
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("name", &self.name)
+            .field("keys", &self.index.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// The table of a stage's state: the worker's, or an empty one.
+    pub(super) fn table_of(&mut self, id: NodeId, tables: &mut Vec<Table>) -> usize {
+        let NodeKind::State { state, .. } = &self.program.plan.node(id).kind else {
+            unreachable!("a state stage has a state")
+        };
+        if let Some(known) = self.tables.iter().position(|table| table.name == *state) {
+            return known;
+        }
+        let table = match tables.iter().position(|table| table.name == *state) {
+            Some(owned) => tables.swap_remove(owned),
+            None => Table::new(state, self.outbox.groups(), self.program.states[state]()),
+        };
+        self.tables.push(table);
+        self.tables.len() - 1
+    }
+
+    /// Gives the state objects back, at the end of a generation.
+    pub(crate) fn into_tables(self) -> Vec<Table> {
+        self.tables
+    }
+
+    /// Whether the region has state.
+    pub(crate) fn has_state(&self) -> bool {
+        !self.tables.is_empty()
+    }
+
+    /// Ends an epoch: what has changed in the states of the region.
+    pub(crate) fn changes(&mut self) -> Result<Vec<Changes>, Failure> {
+        self.tables.iter_mut().map(Table::changes).collect()
+    }
+
+    /// Drops the record of changes when it has grown and nobody asks for it.
+    pub(crate) fn drop_unwanted_changes(&mut self) {
+        for table in &mut self.tables {
+            if table.index.change_count() > MAX_UNWANTED_CHANGES {
+                table.index.discard_dirty();
+            }
+        }
+    }
+
+    /// Calls a stage with state for a range of frame `depth`.
+    pub(super) fn call_state(
+        &mut self,
+        node: usize,
+        depth: usize,
+        range: Range<usize>,
+    ) -> Result<Result<usize, Failed>, Failure> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.slots.clear();
+        let resolved = self.resolve(node, depth, range.clone(), &mut scratch.slots);
+        let range = range.start
+            ..resolved
+                .as_ref()
+                .map_or_else(|failed| failed.index, |()| range.end);
+        scratch.slots.truncate(range.len());
+
+        let frame = &self.stack[depth];
+        let messages = frame
+            .messages
+            .as_deref()
+            .expect("looking consumers come before taking ones");
+        let now = self.head.as_ref().map(|head| head.now).unwrap_or_default();
+        let progress = Cell::new(range.start);
+        let state = &mut self.nodes[node];
+        let Instance::State { code, table } = &mut state.code else {
+            unreachable!("called for stages with state")
+        };
+        let Table { index, objects, .. } = &mut self.tables[*table];
+        let mut view = StateView {
+            objects: objects.as_mut(),
+            slots: &scratch.slots,
+            keys: index,
+            forgotten: &mut scratch.forgotten,
+            preserve: state.on_error != OnError::Fail,
+        };
+        let input = Input {
+            messages,
+            range: range.clone(),
+            now,
+            progress: &progress,
+        };
+        let called = guarded(&progress, || {
+            code.data(input, &mut view, &mut state.outputs)
+        });
+        let table = *table;
+        if let Err(failed) = &called
+            && state.on_error != OnError::Fail
+        {
+            let slot = scratch.slots[failed.index - range.start];
+            self.roll_back(table, slot)?;
+        }
+        let reached = called
+            .as_ref()
+            .map_or_else(|failed| failed.index + 1, |reached| *reached);
+        self.release_forgotten(
+            table,
+            &scratch.slots[..reached - range.start],
+            range.start,
+            &mut scratch.forgotten,
+        );
+        self.scratch = scratch;
+        Ok(match (called, resolved) {
+            (Ok(reached), Err(failed)) if reached == failed.index => Err(failed),
+            (called, _) => called,
+        })
+    }
+
+    /// Finds the slots of a range of frame `depth` in the state of a stage.
+    fn resolve(
+        &mut self,
+        node: usize,
+        depth: usize,
+        range: Range<usize>,
+        slots: &mut Vec<Slot>,
+    ) -> Result<(), Failed> {
+        let Instance::State { table, .. } = &self.nodes[node].code else {
+            unreachable!("called for stages with state")
+        };
+        let index = &mut self.tables[*table].index;
+        let frame = &self.stack[depth];
+        let head = self.head.as_ref().expect("a frame has a head");
+        let progress = Cell::new(range.start);
+        match &head.keys {
+            HeadKeys::Extract(extractor) => {
+                let messages = self.stack[0]
+                    .messages
+                    .as_deref()
+                    .expect("keys are stored before the head is taken");
+                let hashes = (!head.hashes.is_empty()).then_some(head.hashes.as_slice());
+                let keyed = Keyed {
+                    messages,
+                    origin: frame.origin.as_deref(),
+                    range,
+                    hashes,
+                    progress: &progress,
+                };
+                guarded(&progress, || {
+                    self.extractors[*extractor].1.resolve(keyed, index, slots)
+                })
+            }
+            HeadKeys::Stored(keys) => {
+                for position in range {
+                    let key = &keys[frame.head_index(position)];
+                    let resolved = index.resolve(key.hash(), key).map_err(|error| Failed {
+                        index: position,
+                        cause: Cause::Key(error),
+                    })?;
+                    index.touch(resolved.slot);
+                    slots.push(resolved.slot);
+                }
+                Ok(())
+            }
+            HeadKeys::None => unreachable!("a stage with state has a key"),
+        }
+    }
+
+    fn roll_back(&mut self, table: usize, slot: Slot) -> Result<(), Failure> {
+        let table = &mut self.tables[table];
+        table
+            .objects
+            .rollback(slot)
+            .map_err(|error| Failure::State {
+                state: table.name.clone(),
+                key: table.index.key(slot).view().to_string(),
+                error,
+            })
+    }
+
+    /// Releases forgotten slots, except those that a later message of the call has used again.
+    fn release_forgotten(
+        &mut self,
+        table: usize,
+        slots: &[Slot],
+        start: usize,
+        forgotten: &mut Vec<(Slot, u32)>,
+    ) {
+        if forgotten.is_empty() {
+            return;
+        }
+        let mut last: HashMap<Slot, u32> = HashMap::with_capacity(forgotten.len());
+        for (slot, index) in forgotten.drain(..) {
+            last.insert(slot, index);
+        }
+        for (slot, index) in slots.iter().zip(start as u32..) {
+            if last
+                .get(slot)
+                .is_some_and(|forgotten_at| *forgotten_at < index)
+            {
+                last.remove(slot);
+            }
+        }
+        // In slot order, so that a run does not depend on the order of a hash table.
+        let mut released: Vec<Slot> = last.into_keys().collect();
+        released.sort_unstable();
+        released
+            .into_iter()
+            .for_each(|slot| self.tables[table].forget(slot));
+    }
+
+    /// Writes the keys of the head out, before a consumer takes its messages away from stages that still need
+    /// their keys.
+    pub(super) fn store_keys_of_head(&mut self, node: usize, depth: usize) -> Result<(), Failure> {
+        let Some(head) = &self.head else {
+            return Ok(());
+        };
+        let HeadKeys::Extract(extractor) = head.keys else {
+            return Ok(());
+        };
+        if depth > 0 || !matches!(self.nodes[node].code, Instance::Split(_)) {
+            return Ok(());
+        }
+        let keys = self.keys_of_head(extractor, None)?;
+        if let Some(head) = &mut self.head {
+            head.keys = HeadKeys::Stored(keys);
+        }
+        Ok(())
+    }
+
+    /// The keys of the head's messages, or of those with these indices.
+    pub(super) fn keys_of_head(
+        &mut self,
+        extractor: usize,
+        indices: Option<&[u32]>,
+    ) -> Result<Vec<StoredKey>, Failure> {
+        let Some(messages) = self
+            .stack
+            .first()
+            .and_then(|frame| frame.messages.as_deref())
+        else {
+            return Ok(Vec::new());
+        };
+        let code = &mut self.extractors[extractor].1;
+        let progress = Cell::new(0);
+        let mut key = |index: usize| {
+            progress.set(index);
+            code.key(messages, index).map_err(|error| Failed {
+                index,
+                cause: Cause::Key(error),
+            })
+        };
+        let keys = match indices {
+            Some(indices) => guarded(&progress, || {
+                indices.iter().map(|index| key(*index as usize)).collect()
+            }),
+            None => guarded(&progress, || (0..messages.len()).map(&mut key).collect()),
+        };
+        // The extractor found these keys before; one that cannot be found now is a bug of the user's function.
+        keys.map_err(|failed: Failed| Failure::Bug {
+            error: format!(
+                "a key extractor found another key for the same message: {:?}",
+                failed.cause
+            ),
+        })
+    }
+}

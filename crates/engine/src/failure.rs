@@ -1,0 +1,178 @@
+//! Why a run ended before its time.
+//!
+//! **Invariants.** The first failure of a run is the one that is reported. Text about messages is bounded.
+
+use std::fmt;
+
+use wallaroo_core::{Code, ConnectorError, Location};
+
+/// Longest part of a message shown in an error text, in bytes.
+// Two lines of a terminal; the rest of a message seldom helps.
+const MAX_MESSAGE_BYTES: usize = 200;
+
+/// Where a message came from, with names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Name of the source.
+    pub source: String,
+    /// Name of the source partition.
+    pub partition: String,
+    /// Record number in the partition.
+    pub position: u64,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "source {:?}, {}, record {}",
+            self.source, self.partition, self.position
+        )
+    }
+}
+
+/// Why a run ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The user's code failed for a message.
+    #[error("{}", user_text(.stage, .location, .key, .origin, .message, .error, *.panicked))]
+    User {
+        /// The stage.
+        stage: String,
+        /// Where the user's program adds the stage.
+        location: Location,
+        /// The key, as people read it.
+        key: Option<String>,
+        /// Where the message came from.
+        origin: Origin,
+        /// The message as JSON.
+        message: Vec<u8>,
+        /// The error's text with its causes, or the panic's.
+        error: String,
+        /// Whether it was a panic.
+        panicked: bool,
+    },
+    /// A record could not be decoded.
+    #[error("cannot decode a message: {origin}: {error}{}{}; correct the input, or let the source skip such records with .on_error(OnError::Skip)", causes(.error), shown(.message))]
+    Decode {
+        /// Where the record came from.
+        origin: Origin,
+        /// The raw bytes.
+        message: Vec<u8>,
+        /// Why.
+        error: ConnectorError,
+    },
+    /// A source cannot be read.
+    #[error("the source {source_name:?} failed: {error}{}", causes(.error))]
+    Source {
+        /// The source.
+        source_name: String,
+        /// Why.
+        error: ConnectorError,
+    },
+    /// A sink cannot be written.
+    #[error("the sink {sink:?} failed: {error}{}", causes(.error))]
+    Sink {
+        /// The sink.
+        sink: String,
+        /// Why.
+        error: ConnectorError,
+    },
+    /// A state object could not be stored or read back.
+    #[error(
+        "the state {state:?} failed for key {key}: {error}; check that the type's serde implementation reads what it writes"
+    )]
+    State {
+        /// The state.
+        state: String,
+        /// The key.
+        key: String,
+        /// Why.
+        error: String,
+    },
+    /// Threads or other resources cannot be had.
+    #[error("cannot start the workers: {error}; check the limits on threads and memory")]
+    Resources {
+        /// Why.
+        error: String,
+    },
+    /// Something that must not happen.
+    #[error("a worker failed: {error}; this is a bug of Wallaroo, please report it")]
+    Bug {
+        /// What.
+        error: String,
+    },
+}
+
+impl Failure {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Failure::User { panicked: true, .. } => Code::UserPanic,
+            Failure::User { .. } => Code::UserError,
+            Failure::Decode { error, .. } => error.code().unwrap_or(Code::Decode),
+            Failure::Source { error, .. } => error.code().unwrap_or(Code::SourceUnreadable),
+            Failure::Sink { error, .. } => error.code().unwrap_or(Code::SinkWrite),
+            Failure::State { .. } => Code::StateCodec,
+            Failure::Resources { .. } => Code::Resources,
+            Failure::Bug { .. } => Code::Bug,
+        }
+    }
+}
+
+fn user_text(
+    stage: &str,
+    location: &Location,
+    key: &Option<String>,
+    origin: &Origin,
+    message: &[u8],
+    error: &str,
+    panicked: bool,
+) -> String {
+    let how = if panicked { "panicked" } else { "failed" };
+    let key = key
+        .as_ref()
+        .map(|key| format!(", key {key}"))
+        .unwrap_or_default();
+    let policy = "correct it, or let the stage skip such messages with .on_error(OnError::Skip) or keep them with .dead_letter(…)";
+    format!(
+        "the stage {stage:?} ({location}) {how}: {error}{key}; {origin}{}; {policy}",
+        shown(message)
+    )
+}
+
+/// The message, cut to a bounded length, as a part of an error text.
+fn shown(message: &[u8]) -> String {
+    if message.is_empty() {
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(&message[..message.len().min(MAX_MESSAGE_BYTES)]);
+    let rest = message.len().saturating_sub(MAX_MESSAGE_BYTES);
+    if rest > 0 {
+        format!("; message {text}… ({rest} more bytes)")
+    } else {
+        format!("; message {text}")
+    }
+}
+
+/// The causes behind an error, each after a colon.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// The text of a panic.
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a text".to_owned())
+}

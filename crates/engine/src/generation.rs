@@ -1,0 +1,159 @@
+//! One generation: a fixed number of workers that run the plan until it has ended, pauses or fails.
+//!
+//! **Invariants.** When a generation has ended no thread of it is left. What it owned comes back only if it
+//! did not fail; after a failure the state in memory is worth nothing.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use timely::CommunicationConfig;
+use timely::WorkerConfig;
+use wallaroo_core::KeyGroupCount;
+use wallaroo_state::{Assignment, WorkerIndex};
+
+use crate::batch::Pool;
+use crate::baton::Baton;
+use crate::control::{Control, Epoch};
+use crate::executor::Table;
+use crate::failure::{Failure, panic_text};
+use crate::layout::Layout;
+use crate::listener::EpochListener;
+use crate::program::Program;
+use crate::run::Simulation;
+use crate::status::NodeCounts;
+use crate::worker::{self, Assets, Shared, sink_numbers};
+
+/// What a generation is run with.
+pub(crate) struct Setting {
+    pub(crate) program: Arc<Program>,
+    pub(crate) layout: Layout,
+    pub(crate) control: Arc<Control>,
+    pub(crate) counts: Arc<[NodeCounts]>,
+    pub(crate) groups: KeyGroupCount,
+    pub(crate) listener: Option<Arc<dyn EpochListener>>,
+    pub(crate) simulation: Option<Simulation>,
+    pub(crate) start: Epoch,
+    pub(crate) workers: NonZeroUsize,
+}
+
+/// Runs a generation on `assets`, and returns them as they are at its end.
+///
+/// # Errors
+/// The first failure of any worker.
+pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
+    let workers = setting.workers.get();
+    let assignment = Arc::new(Assignment::even(setting.groups, setting.workers));
+    let distributed = distribute(assets, &assignment, &setting.program)?;
+    let control = Arc::clone(&setting.control);
+    let shared = Arc::new(Shared {
+        pools: setting.layout.edges.iter().map(|_| Pool::new()).collect(),
+        program: setting.program,
+        layout: setting.layout,
+        control: setting.control,
+        counts: setting.counts,
+        assignment,
+        groups: setting.groups,
+        listener: setting.listener,
+        start: setting.start,
+        assets: distributed.into_iter().map(Mutex::new).collect(),
+        simulation: setting.simulation.map(|simulation| {
+            (
+                Baton::new(workers, simulation.seed),
+                simulation.seed,
+                simulation.epoch_every,
+            )
+        }),
+    });
+    let communication = if workers == 1 {
+        CommunicationConfig::Thread
+    } else {
+        CommunicationConfig::Process(workers)
+    };
+    let (builders, others) = communication
+        .try_build()
+        .map_err(|error| Failure::Resources { error })?;
+    let guards =
+        timely::execute::execute_from(builders, others, WorkerConfig::default(), move |worker| {
+            worker::run(worker, &shared)
+        })
+        .map_err(|error| Failure::Resources { error })?;
+    let mut gathered = Assets::default();
+    // Joined one by one, never dropped: dropping the guards after a panic would abort the process.
+    for result in guards.join() {
+        match result {
+            Ok(assets) => {
+                gathered.tables.extend(assets.tables);
+                gathered.partitions.extend(assets.partitions);
+                gathered.sinks.extend(assets.sinks);
+            }
+            Err(error) => control.fail(Failure::Bug {
+                error: panic_text(&error),
+            }),
+        }
+    }
+    control.take_failure().map_or(Ok(gathered), Err)
+}
+
+/// Gives each worker the key groups, source partitions and sinks that it owns.
+fn distribute(
+    assets: Assets,
+    assignment: &Assignment,
+    program: &Program,
+) -> Result<Vec<Assets>, Failure> {
+    let workers = assignment.workers().get();
+    let mut distributed: Vec<Assets> = (0..workers).map(|_| Assets::default()).collect();
+    let mut of_source: BTreeMap<_, usize> = BTreeMap::new();
+    for partition in assets.partitions {
+        let next = of_source.entry(partition.source).or_default();
+        distributed[*next % workers].partitions.push(partition);
+        *next += 1;
+    }
+    let numbers = sink_numbers(program);
+    for sink in assets.sinks {
+        distributed[numbers[sink.node] % workers].sinks.push(sink);
+    }
+    // A table stays with the worker it came from as far as that worker is still there; the key groups that
+    // have another owner move.
+    let mut next: BTreeMap<String, usize> = BTreeMap::new();
+    let mut moved = Vec::new();
+    for mut table in assets.tables {
+        let place = next.entry(table.name.clone()).or_default();
+        let me = WorkerIndex(*place);
+        *place += 1;
+        moved.extend(table.take_moved(assignment, me));
+        if me.0 < workers {
+            distributed[me.0].tables.push(table);
+        }
+    }
+    for (owner, moved) in moved {
+        let tables = &mut distributed[owner.0].tables;
+        let table = match tables.iter().position(|table| table.name == moved.state) {
+            Some(known) => &mut tables[known],
+            None => {
+                tables.push(Table::new(
+                    &moved.state,
+                    assignment_groups(assignment),
+                    program.states[&moved.state](),
+                ));
+                tables.last_mut().expect("pushed just now")
+            }
+        };
+        let state = moved.state.clone();
+        table.put(moved).map_err(|error| Failure::Bug {
+            error: format!("cannot move the state {state:?}: {error}"),
+        })?;
+    }
+    Ok(distributed)
+}
+
+fn assignment_groups(assignment: &Assignment) -> KeyGroupCount {
+    let count = u16::try_from(assignment.iter().count()).unwrap_or(u16::MAX);
+    KeyGroupCount::new(count).unwrap_or_default()
+}
+
+/// Whether the lock's data may be used although a thread panicked while holding it: our critical sections leave
+/// nothing half done.
+pub(crate) fn unpoisoned<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

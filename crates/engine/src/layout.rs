@@ -1,0 +1,239 @@
+//! Cuts a plan into regions: the stages that run in one timely operator.
+//!
+//! Nodes on one level (between the same exchanges) that feed each other directly, or share a state, form a
+//! region. Messages inside a region are passed on by function call; between regions they travel along
+//! edges. Merges disappear: what feeds a merge feeds the merge's consumers.
+//!
+//! **Invariants.** Every edge leads to a region of a higher level, so regions form a DAG. All stages of one
+//! state are in one region. A sink is a region of its own. Sources are in regions of level 0 and nothing
+//! travels into those.
+
+use std::collections::BTreeMap;
+
+use wallaroo_core::{NodeId, NodeKind, Plan, PlanError, Port};
+
+/// Index of a region.
+pub(crate) type RegionIndex = usize;
+/// Index of an edge.
+pub(crate) type EdgeIndex = usize;
+
+/// How the messages of an edge find their worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// They stay on the worker.
+    Local,
+    /// They go to the owner of their key; the node is the `key_by` or `collect`.
+    Keyed(NodeId),
+    /// They go to the owner of the sink.
+    Sink(NodeId),
+}
+
+/// A way of messages from one region to another.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    /// The output whose messages travel.
+    pub(crate) from: Port,
+    pub(crate) source: RegionIndex,
+    pub(crate) target: RegionIndex,
+    pub(crate) route: Route,
+    /// The nodes that take the messages in the target region.
+    pub(crate) consumers: Vec<NodeId>,
+}
+
+/// Who takes the messages of an output inside the region that makes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consumer {
+    /// A stage of the region, which only looks at the messages.
+    Look(NodeId),
+    /// A `split`, `key_by` or `collect` of the region, which takes the messages.
+    Take(NodeId),
+    /// An edge to another region, which takes the messages.
+    Edge(EdgeIndex),
+}
+
+/// Stages that run in one operator.
+#[derive(Clone, Debug)]
+pub(crate) struct Region {
+    pub(crate) level: usize,
+    /// Nodes except merges and ends, in plan order.
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) inputs: Vec<EdgeIndex>,
+    pub(crate) outputs: Vec<EdgeIndex>,
+}
+
+/// The regions and edges of a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) regions: Vec<Region>,
+    pub(crate) edges: Vec<Edge>,
+    /// Consumers of each output inside its region: those that only look come first.
+    pub(crate) consumers: BTreeMap<Port, Vec<Consumer>>,
+    pub(crate) levels: usize,
+}
+
+impl Layout {
+    /// # Errors
+    /// When states feed each other in a circle.
+    pub(crate) fn of(plan: &Plan) -> Result<Layout, PlanError> {
+        let levels = plan.levels()?;
+        let region_of = regions_of(plan, &levels);
+        let mut layout = Layout {
+            regions: Vec::new(),
+            edges: Vec::new(),
+            consumers: BTreeMap::new(),
+            levels: levels.iter().max().map_or(0, |highest| highest + 1),
+        };
+        for id in plan.ids().filter(|id| runs(plan, *id)) {
+            let region = region_of[id.index()];
+            if region == layout.regions.len() {
+                layout.regions.push(Region {
+                    level: levels[id.index()],
+                    nodes: Vec::new(),
+                    inputs: Vec::new(),
+                    outputs: Vec::new(),
+                });
+            }
+            layout.regions[region].nodes.push(id);
+        }
+        for port in ports(plan) {
+            layout.add_consumers(plan, &region_of, port);
+        }
+        Ok(layout)
+    }
+
+    fn add_consumers(&mut self, plan: &Plan, region_of: &[RegionIndex], port: Port) {
+        let region = region_of[port.node.index()];
+        let keyed = sends_by_key(plan, port);
+        let mut inside = Vec::new();
+        let mut outside: BTreeMap<RegionIndex, Vec<NodeId>> = BTreeMap::new();
+        for node in consumers_through_merges(plan, port) {
+            let target = region_of[node.index()];
+            match plan.node(node).kind {
+                _ if keyed || target != region => outside.entry(target).or_default().push(node),
+                _ => inside.push(consumer(plan, node)),
+            }
+        }
+        // Whoever only looks goes first; whoever takes the messages away goes last.
+        inside.sort_by_key(|consumer| matches!(consumer, Consumer::Take(_)));
+        for (target, consumers) in outside {
+            let sink = consumers
+                .iter()
+                .copied()
+                .find(|node| plan.node(*node).kind == NodeKind::Sink);
+            let route = match sink {
+                Some(sink) => Route::Sink(sink),
+                None if keyed => Route::Keyed(port.node),
+                None => Route::Local,
+            };
+            let edge = self.edges.len();
+            self.edges.push(Edge {
+                from: port,
+                source: region,
+                target,
+                route,
+                consumers,
+            });
+            self.regions[region].outputs.push(edge);
+            self.regions[target].inputs.push(edge);
+            inside.push(Consumer::Edge(edge));
+        }
+        if !inside.is_empty() {
+            self.consumers.insert(port, inside);
+        }
+    }
+}
+
+/// How a node of the same region takes messages.
+pub(crate) fn consumer(plan: &Plan, node: NodeId) -> Consumer {
+    match plan.node(node).kind {
+        NodeKind::Split | NodeKind::KeyBy { .. } | NodeKind::Collect => Consumer::Take(node),
+        NodeKind::Source
+        | NodeKind::Stateless
+        | NodeKind::State { .. }
+        | NodeKind::Merge
+        | NodeKind::Encode
+        | NodeKind::Sink
+        | NodeKind::End => Consumer::Look(node),
+    }
+}
+
+/// Whether messages of this output go to the owner of their key; dead letters of a `key_by` do not.
+fn sends_by_key(plan: &Plan, port: Port) -> bool {
+    port.output == 0
+        && matches!(
+            plan.node(port.node).kind,
+            NodeKind::KeyBy { .. } | NodeKind::Collect
+        )
+}
+
+/// Whether a node does something at run time.
+fn runs(plan: &Plan, id: NodeId) -> bool {
+    !matches!(plan.node(id).kind, NodeKind::Merge | NodeKind::End)
+}
+
+/// All outputs that something takes messages from.
+fn ports(plan: &Plan) -> Vec<Port> {
+    let mut ports: Vec<Port> = plan
+        .nodes
+        .iter()
+        .flat_map(|node| node.inputs.iter().copied())
+        .collect();
+    ports.retain(|port| runs(plan, port.node));
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+fn consumers_through_merges(plan: &Plan, port: Port) -> Vec<NodeId> {
+    let mut found = Vec::new();
+    for node in plan.consumers(port) {
+        match plan.node(node).kind {
+            NodeKind::Merge => {
+                found.extend(consumers_through_merges(plan, Port { node, output: 0 }))
+            }
+            NodeKind::End => {}
+            _ => found.push(node),
+        }
+    }
+    found
+}
+
+/// The region of each node, numbered in the order of their first nodes.
+fn regions_of(plan: &Plan, levels: &[usize]) -> Vec<RegionIndex> {
+    let mut parent: Vec<usize> = (0..plan.nodes.len()).collect();
+    for port in ports(plan) {
+        let from = port.node.index();
+        for node in consumers_through_merges(plan, port) {
+            let stays = !sends_by_key(plan, port) && plan.node(node).kind != NodeKind::Sink;
+            if stays && levels[node.index()] == levels[from] {
+                join(&mut parent, from, node.index());
+            }
+        }
+    }
+    let mut first_of_state: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        if let NodeKind::State { state, .. } = &node.kind {
+            let first = *first_of_state.entry(state).or_insert(index);
+            join(&mut parent, first, index);
+        }
+    }
+    let mut numbers: BTreeMap<usize, RegionIndex> = BTreeMap::new();
+    let mut regions = vec![RegionIndex::MAX; plan.nodes.len()];
+    for id in plan.ids().filter(|id| runs(plan, *id)) {
+        let next = numbers.len();
+        regions[id.index()] = *numbers.entry(root(&parent, id.index())).or_insert(next);
+    }
+    regions
+}
+
+fn root(parent: &[usize], mut index: usize) -> usize {
+    while parent[index] != index {
+        index = parent[index];
+    }
+    index
+}
+
+fn join(parent: &mut [usize], one: usize, other: usize) {
+    let (one, other) = (root(parent, one), root(parent, other));
+    parent[one.max(other)] = one.min(other);
+}

@@ -1,0 +1,41 @@
+//! Runs a Wallaroo plan as timely dataflows, one generation at a time.
+//!
+//! **It is** the only crate that knows timely: it cuts a plan into regions, builds one operator per region,
+//! moves batches between workers, keeps order, bounds memory, and stops cleanly. **It is not** aware of
+//! message types, of connectors, or of other processes.
+//!
+//! # Limits
+//! One process. At most 65,535 workers. A panic must unwind: a program built with `panic = "abort"` is
+//! refused at start.
+//!
+//! # Example
+//! Users start at the crate `wallaroo`; what a host language provides is in [`host`].
+
+pub mod host;
+
+mod batch;
+mod baton;
+mod control;
+mod executor;
+mod failure;
+mod generation;
+mod layout;
+mod ledger;
+mod listener;
+mod program;
+mod region;
+mod run;
+mod sink;
+mod source;
+mod status;
+mod wake;
+mod worker;
+
+pub use baton::Random;
+pub use control::{Epoch, Limits};
+pub use executor::Changes;
+pub use failure::{Failure, Origin};
+pub use listener::{EpochListener, SourcePosition};
+pub use program::{Copier, Factory, NodeCode, Program};
+pub use run::{Options, Outcome, Run, Simulation, StartError};
+pub use status::{NodeStatus, Status};

@@ -1,0 +1,361 @@
+//! The operator of a region that takes messages from other regions.
+//!
+//! Batches wait in the order in which they came. A batch of a later epoch than the open one is stashed until
+//! all inputs have seen the end of the open epoch, on all workers: so the states hold exactly the effects
+//! of whole epochs when an epoch ends.
+//!
+//! **Invariants.** A batch counts as consumed (its capability is dropped) only when all it leads to has been
+//! sent on. What has been gathered for other workers is sent before the epoch changes and before the
+//! operator rests. Stashed bytes are not counted as queued: they wait for lower levels.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
+use timely::dataflow::channels::pushers;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{CapabilityTrait, InputCapability};
+use timely::dataflow::{Scope, Stream};
+use timely::progress::frontier::MutableAntichain;
+
+use crate::batch::{Batch, ByDestination, Contents, Pool};
+use crate::control::{Control, Epoch, Time, epoch_of};
+use crate::executor::{Executor, Progress};
+use crate::failure::Failure;
+use crate::layout::{Edge, EdgeIndex, Route};
+use crate::listener::EpochListener;
+
+/// Where an operator tells how far it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reached {
+    /// The earliest time that can still come in; none when nothing can.
+    frontier: Rc<Cell<Option<Time>>>,
+    done: Rc<Cell<bool>>,
+}
+
+impl Reached {
+    pub(crate) fn new() -> Self {
+        Reached {
+            frontier: Rc::new(Cell::new(Some(0))),
+            done: Rc::default(),
+        }
+    }
+
+    pub(crate) fn set(&self, frontier: Option<Time>) {
+        self.frontier.set(frontier);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.frontier.set(None);
+        self.done.set(true);
+    }
+
+    pub(crate) fn has_passed(&self, time: Time) -> bool {
+        self.frontier.get().is_none_or(|frontier| frontier > time)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.get()
+    }
+}
+
+/// Pulls what has come in along one edge.
+pub(crate) type Puller = Box<dyn FnMut(&mut Vec<(InputCapability<Time>, Batch)>)>;
+
+/// Connects an edge to an operator.
+pub(crate) fn connect<'scope>(
+    builder: &mut OperatorBuilder<'scope, Time>,
+    edge: &Edge,
+    stream: Stream<'scope, Time, Batch>,
+) -> Puller {
+    macro_rules! puller {
+        ($pact:expr) => {{
+            let mut handle = builder.new_input(stream, $pact);
+            Box::new(move |into: &mut Vec<_>| {
+                handle.for_each(|capability, batch| into.push((capability, std::mem::take(batch))))
+            })
+        }};
+    }
+    match edge.route {
+        Route::Local => puller!(Pipeline),
+        Route::Keyed(_) | Route::Sink(_) => puller!(DistributorPact(|_| ByDestination)),
+    }
+}
+
+/// The outputs of an operator.
+pub(crate) struct Links {
+    outputs: Vec<(EdgeIndex, pushers::Output<Time, Batch>)>,
+}
+
+impl Links {
+    /// Adds an output for each edge; their streams come back in the same order.
+    pub(crate) fn add<'scope>(
+        builder: &mut OperatorBuilder<'scope, Time>,
+        edges: &[EdgeIndex],
+    ) -> (Links, Vec<Stream<'scope, Time, Batch>>) {
+        let (outputs, streams) = edges
+            .iter()
+            .map(|edge| {
+                let (output, stream) = builder.new_output::<Batch>();
+                ((*edge, output), stream)
+            })
+            .unzip();
+        (Links { outputs }, streams)
+    }
+
+    /// Sends batches, each with the capability for its output.
+    pub(crate) fn send<'c, C: CapabilityTrait<Time> + 'c>(
+        &mut self,
+        ready: &mut Vec<(EdgeIndex, Batch)>,
+        capability: impl Fn(usize) -> &'c C,
+    ) {
+        if ready.is_empty() {
+            return;
+        }
+        for (index, (edge, output)) in self.outputs.iter_mut().enumerate() {
+            if ready.iter().any(|(to, _)| to == edge) {
+                let mut session = output.activate::<Batch>();
+                for (_, batch) in ready.iter_mut().filter(|(to, _)| to == edge) {
+                    session.give(capability(index), batch);
+                }
+            }
+        }
+        ready.clear();
+    }
+}
+
+/// A batch that waits for the executor.
+struct Waiting {
+    capability: InputCapability<Time>,
+    input: usize,
+    contents: Box<Contents>,
+}
+
+impl Waiting {
+    fn epoch(&self) -> Epoch {
+        epoch_of(time_of(&self.capability))
+    }
+}
+
+/// What a region needs to know of its surroundings.
+pub(crate) struct Surroundings {
+    pub(crate) control: Arc<Control>,
+    pub(crate) listener: Option<Arc<dyn EpochListener>>,
+    pub(crate) worker: usize,
+    pub(crate) level: usize,
+    /// For each input the pool of its edge.
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) start: Epoch,
+}
+
+struct Region {
+    pullers: Vec<Puller>,
+    links: Links,
+    executor: Rc<std::cell::RefCell<Option<Executor>>>,
+    reached: Reached,
+    around: Surroundings,
+    open: Epoch,
+    pulled: Vec<(InputCapability<Time>, Batch)>,
+    pending: VecDeque<Waiting>,
+    stash: VecDeque<Waiting>,
+    /// The batch that the executor works on, with its bytes.
+    current: Option<(InputCapability<Time>, usize)>,
+    /// The capability under which gathered messages will be sent.
+    gathered: Option<InputCapability<Time>>,
+}
+
+/// Builds the operator. Returns its address, for waking, and the streams of its outgoing edges.
+pub(crate) fn build<'scope>(
+    scope: Scope<'scope, Time>,
+    name: &str,
+    inputs: Vec<(&Edge, Stream<'scope, Time, Batch>)>,
+    outputs: &[EdgeIndex],
+    executor: Rc<std::cell::RefCell<Option<Executor>>>,
+    reached: Reached,
+    around: Surroundings,
+) -> (Vec<usize>, Vec<Stream<'scope, Time, Batch>>) {
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+    let address = builder.operator_info().address.to_vec();
+    let pullers = inputs
+        .into_iter()
+        .map(|(edge, stream)| connect(&mut builder, edge, stream))
+        .collect();
+    let (links, streams) = Links::add(&mut builder, outputs);
+    builder.build(move |capabilities| {
+        drop(capabilities);
+        let open = around.start;
+        let mut region = Region {
+            pullers,
+            links,
+            executor,
+            reached,
+            around,
+            open,
+            pulled: Vec::new(),
+            pending: VecDeque::new(),
+            stash: VecDeque::new(),
+            current: None,
+            gathered: None,
+        };
+        move |frontiers: &[MutableAntichain<Time>]| region.schedule(frontiers)
+    });
+    (address, streams)
+}
+
+impl Region {
+    fn schedule(&mut self, frontiers: &[MutableAntichain<Time>]) {
+        if self.around.control.has_failed() {
+            return;
+        }
+        let executor = Rc::clone(&self.executor);
+        let mut executor = executor.borrow_mut();
+        // The executor is gone when the generation is being taken down.
+        let Some(executor) = executor.as_mut() else {
+            return;
+        };
+        let frontier = frontier_of(frontiers);
+        self.reached.set(frontier);
+        self.pull(executor.has_state());
+        if let Err(failure) = self.work(executor, frontier) {
+            self.around.control.fail(failure);
+        }
+    }
+
+    fn pull(&mut self, has_state: bool) {
+        for (input, puller) in self.pullers.iter_mut().enumerate() {
+            puller(&mut self.pulled);
+            for (capability, batch) in self.pulled.drain(..) {
+                let Some(contents) = batch.contents else {
+                    continue;
+                };
+                let waiting = Waiting {
+                    capability,
+                    input,
+                    contents,
+                };
+                if has_state && waiting.epoch() > self.open {
+                    self.around
+                        .control
+                        .dequeue(self.around.level, waiting.contents.bytes);
+                    self.stash.push_back(waiting);
+                } else {
+                    self.pending.push_back(waiting);
+                }
+            }
+        }
+    }
+
+    fn work(&mut self, executor: &mut Executor, frontier: Option<Time>) -> Result<(), Failure> {
+        loop {
+            if !self.run_pending(executor)? {
+                return Ok(());
+            }
+            self.flush(executor);
+            if !self.end_epoch(executor, frontier)? {
+                break;
+            }
+        }
+        if frontier.is_none() && self.pending.is_empty() && self.stash.is_empty() {
+            self.reached.finish();
+        }
+        Ok(())
+    }
+
+    /// Works off what is pending; false when the region must wait.
+    fn run_pending(&mut self, executor: &mut Executor) -> Result<bool, Failure> {
+        loop {
+            if self.current.is_none() {
+                let Some(next) = self.pending.pop_front() else {
+                    return Ok(true);
+                };
+                if self
+                    .gathered
+                    .as_ref()
+                    .is_some_and(|gathered| epoch_of(time_of(gathered)) != next.epoch())
+                {
+                    self.flush(executor);
+                }
+                let bytes = next.contents.bytes;
+                executor.begin(next.input, next.contents, &self.around.pools[next.input]);
+                self.current = Some((next.capability, bytes));
+            }
+            let progress = executor.run()?;
+            let Some((capability, bytes)) = &self.current else {
+                continue;
+            };
+            self.links.send(&mut executor.outbox.ready, |_| capability);
+            if progress == Progress::Waiting {
+                return Ok(false);
+            }
+            self.around.control.dequeue(self.around.level, *bytes);
+            self.gathered = self.current.take().map(|(capability, _)| capability);
+        }
+    }
+
+    fn flush(&mut self, executor: &mut Executor) {
+        let Some(capability) = self.gathered.take() else {
+            return;
+        };
+        executor.outbox.flush();
+        self.links.send(&mut executor.outbox.ready, |_| &capability);
+    }
+
+    /// Ends the open epoch when nothing of it can come in any more; true when there is stashed work then.
+    fn end_epoch(
+        &mut self,
+        executor: &mut Executor,
+        frontier: Option<Time>,
+    ) -> Result<bool, Failure> {
+        if !executor.has_state() {
+            return Ok(false);
+        }
+        match &self.around.listener {
+            None => executor.drop_unwanted_changes(),
+            Some(_) => {}
+        }
+        // With the end of all input the last epoch is ended by whoever runs the generation.
+        let Some(frontier) = frontier else {
+            return Ok(self.unstash(Epoch(u32::MAX)));
+        };
+        if epoch_of(frontier) <= self.open {
+            return Ok(false);
+        }
+        if let Some(listener) = &self.around.listener {
+            listener.states_changed(self.open, self.around.worker, executor.changes()?);
+        }
+        self.open = Epoch(self.open.0 + 1);
+        self.unstash(self.open);
+        Ok(true)
+    }
+
+    /// Moves stashed batches of epochs up to `epoch` to the pending ones; says whether there were any.
+    fn unstash(&mut self, epoch: Epoch) -> bool {
+        let (now, later): (VecDeque<_>, VecDeque<_>) = self
+            .stash
+            .drain(..)
+            .partition(|waiting| waiting.epoch() <= epoch);
+        self.stash = later;
+        for waiting in &now {
+            self.around
+                .control
+                .queue(self.around.level, waiting.contents.bytes);
+        }
+        let any = !now.is_empty();
+        self.pending.extend(now);
+        any
+    }
+}
+
+/// The earliest time that can still come in along any input.
+pub(crate) fn frontier_of(frontiers: &[MutableAntichain<Time>]) -> Option<Time> {
+    frontiers
+        .iter()
+        .filter_map(|frontier| frontier.frontier().iter().copied().min())
+        .min()
+}
+
+fn time_of(capability: &InputCapability<Time>) -> Time {
+    *capability.least().expect("our messages have one time")
+}

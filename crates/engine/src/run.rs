@@ -1,0 +1,412 @@
+//! A running application: opens its sources and sinks, and runs generations one after another.
+//!
+//! **Invariants.** Everything outside that can be wrong at the start (a missing file, a taken port) is found
+//! before the first message is read, and nothing runs then. A run ends exactly once, with an outcome that
+//! every waiter gets.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wallaroo_core::{
+    Clock, Code, ConnectorError, KeyGroupCount, NodeKind, PartitionId, PlanError, SystemClock,
+};
+
+use crate::control::{Control, Epoch, Limits, PartitionName};
+use crate::failure::{Failure, causes};
+use crate::generation::{self, Setting, unpoisoned};
+use crate::layout::Layout;
+use crate::listener::EpochListener;
+use crate::program::{NodeCode, Program};
+use crate::sink::OpenSink;
+use crate::source::{OpenPartition, PartitionState};
+use crate::status::{NodeCounts, Status};
+use crate::wake::WakeSlot;
+use crate::worker::Assets;
+
+/// Makes a run a function of its seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simulation {
+    /// Decides the order of all steps, the size of every read, and when time moves on.
+    pub seed: u64,
+    /// Begin the next epoch after one in this many reads, on average; never if absent.
+    pub epoch_every: Option<usize>,
+}
+
+/// How to run.
+#[derive(Clone)]
+pub struct Options {
+    /// Number of workers.
+    pub workers: NonZeroUsize,
+    /// Number of key groups.
+    pub groups: KeyGroupCount,
+    /// Limits of flow control.
+    pub limits: Limits,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Who is told what each epoch holds.
+    pub listener: Option<Arc<dyn EpochListener>>,
+    /// Run as a function of a seed. The clock must be a simulated one then.
+    pub simulation: Option<Simulation>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            workers: NonZeroUsize::MIN,
+            groups: KeyGroupCount::default(),
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock::new()),
+            listener: None,
+            simulation: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("workers", &self.workers)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a run could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The plan is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A source cannot be opened.
+    #[error("cannot open the source {name:?}: {error}{}", causes(.error))]
+    Source {
+        /// The source.
+        name: String,
+        /// Why.
+        error: ConnectorError,
+    },
+    /// A sink cannot be opened.
+    #[error("cannot open the sink {name:?}: {error}{}", causes(.error))]
+    Sink {
+        /// The sink.
+        name: String,
+        /// Why.
+        error: ConnectorError,
+    },
+    /// The program would abort at the first panic.
+    #[error(
+        "this program is built with panic = \"abort\", so a failing computation could not be reported; build it with panic = \"unwind\""
+    )]
+    PanicAbort,
+    /// No thread can be had.
+    #[error("cannot start a thread: {0}; check the limit on threads")]
+    Thread(std::io::Error),
+}
+
+impl StartError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            StartError::Plan(error) => error.code(),
+            StartError::Source { error, .. } => error.code().unwrap_or(Code::SourceUnreadable),
+            StartError::Sink { error, .. } => error.code().unwrap_or(Code::SinkOpen),
+            StartError::PanicAbort => Code::PanicAbort,
+            StartError::Thread(_) => Code::Resources,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// All input has ended, or the run was stopped, and everything accepted has gone through the sinks.
+    Completed,
+    /// Something failed.
+    Failed(Arc<Failure>),
+}
+
+/// What steers a run.
+#[derive(Default)]
+struct Steering {
+    control: Option<Arc<Control>>,
+    stop: bool,
+    rescale: Option<NonZeroUsize>,
+    workers: usize,
+    outcome: Option<Outcome>,
+}
+
+struct Inner {
+    program: Arc<Program>,
+    counts: Arc<[NodeCounts]>,
+    steering: Mutex<Steering>,
+    ended: Condvar,
+}
+
+/// A running application.
+pub struct Run {
+    inner: Arc<Inner>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Run {
+    /// Opens sources and sinks and starts.
+    ///
+    /// # Errors
+    /// When the plan is wrong, or something outside is not as configured; nothing runs then.
+    pub fn start(program: Program, options: Options) -> Result<Run, StartError> {
+        if cfg!(panic = "abort") {
+            return Err(StartError::PanicAbort);
+        }
+        program.plan.check()?;
+        let layout = Layout::of(&program.plan)?;
+        let program = Arc::new(program);
+        let (assets, names) = open(&program, options.workers.get())?;
+        let counts: Arc<[NodeCounts]> = program
+            .plan
+            .nodes
+            .iter()
+            .map(|_| NodeCounts::default())
+            .collect();
+        let inner = Arc::new(Inner {
+            program: Arc::clone(&program),
+            counts,
+            steering: Mutex::default(),
+            ended: Condvar::new(),
+        });
+        let supervised = Arc::clone(&inner);
+        let thread = spawn(move || supervise(&supervised, &layout, &options, assets, &names))
+            .map_err(StartError::Thread)?;
+        Ok(Run {
+            inner,
+            thread: Some(thread),
+        })
+    }
+
+    /// Asks the sources to end. Everything accepted still goes through the sinks.
+    pub fn stop(&self) {
+        let mut steering = unpoisoned(&self.inner.steering);
+        steering.stop = true;
+        if let Some(control) = &steering.control {
+            control.stop();
+        }
+    }
+
+    /// Goes on with another number of workers: ends this generation and starts the next on the same state.
+    pub fn rescale(&self, workers: NonZeroUsize) {
+        let mut steering = unpoisoned(&self.inner.steering);
+        steering.rescale = Some(workers);
+        if let Some(control) = &steering.control {
+            control.pause();
+        }
+    }
+
+    /// Begins the next epoch.
+    pub fn next_epoch(&self) -> Option<Epoch> {
+        unpoisoned(&self.inner.steering)
+            .control
+            .as_ref()
+            .map(|control| control.next_epoch())
+    }
+
+    /// What the application has done so far.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let steering = unpoisoned(&self.inner.steering);
+        let nodes = self
+            .inner
+            .program
+            .plan
+            .nodes
+            .iter()
+            .zip(self.inner.counts.iter());
+        Status {
+            workers: steering.workers,
+            nodes: nodes
+                .map(|(node, counts)| counts.status(&node.name))
+                .collect(),
+            queued_bytes: steering
+                .control
+                .as_ref()
+                .map_or(0, |control| control.queued_bytes()),
+        }
+    }
+
+    /// Waits for the end, at most for `timeout`.
+    #[must_use]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Outcome> {
+        let steering = unpoisoned(&self.inner.steering);
+        let (steering, _) = self
+            .inner
+            .ended
+            .wait_timeout_while(steering, timeout, |steering| steering.outcome.is_none())
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        steering.outcome.clone()
+    }
+
+    /// Waits for the end.
+    #[must_use]
+    pub fn wait(&self) -> Outcome {
+        loop {
+            if let Some(outcome) = self.wait_timeout(Duration::from_secs(3600)) {
+                return outcome;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run")
+            .field("application", &self.inner.program.plan.application)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A run that nobody holds any more is stopped, and waited for.
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            // It does not panic: workers' panics are caught, and its own code only moves things.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn supervise(
+    inner: &Inner,
+    layout: &Layout,
+    options: &Options,
+    assets: Assets,
+    names: &[PartitionName],
+) {
+    let outcome = match generations(inner, layout, options, assets, names) {
+        Ok(()) => Outcome::Completed,
+        Err(failure) => Outcome::Failed(Arc::new(failure)),
+    };
+    let mut steering = unpoisoned(&inner.steering);
+    steering.control = None;
+    steering.outcome = Some(outcome);
+    drop(steering);
+    inner.ended.notify_all();
+}
+
+/// Runs generations until the input has ended or the run is stopped.
+fn generations(
+    inner: &Inner,
+    layout: &Layout,
+    options: &Options,
+    mut assets: Assets,
+    names: &[PartitionName],
+) -> Result<(), Failure> {
+    let mut workers = options.workers;
+    let mut start = Epoch(0);
+    loop {
+        let time = u64::from(start.0) << 32;
+        let control = Arc::new(Control::new(
+            layout.levels,
+            time,
+            options.limits,
+            Arc::clone(&options.clock),
+            names.to_vec(),
+        ));
+        {
+            let mut steering = unpoisoned(&inner.steering);
+            workers = steering.rescale.take().unwrap_or(workers);
+            steering.control = Some(Arc::clone(&control));
+            steering.workers = workers.get();
+            if steering.stop {
+                control.stop();
+            }
+        }
+        let setting = Setting {
+            program: Arc::clone(&inner.program),
+            layout: layout.clone(),
+            control: Arc::clone(&control),
+            counts: Arc::clone(&inner.counts),
+            groups: options.groups,
+            listener: options.listener.clone(),
+            simulation: options.simulation,
+            start,
+            workers,
+        };
+        assets = generation::run(setting, assets)?;
+        let ended = assets
+            .partitions
+            .iter()
+            .all(|partition| partition.state == PartitionState::Ended);
+        if ended || unpoisoned(&inner.steering).rescale.is_none() {
+            return Ok(());
+        }
+        start = Epoch(crate::control::epoch_of(control.time()).0 + 1);
+    }
+}
+
+/// Opens all sources and sinks.
+fn open(program: &Program, workers: usize) -> Result<(Assets, Vec<PartitionName>), StartError> {
+    let mut assets = Assets::default();
+    let mut names = Vec::new();
+    for id in program.plan.ids() {
+        let node = program.plan.node(id);
+        match program.code(id) {
+            NodeCode::Source(source) => {
+                let fail = |error| StartError::Source {
+                    name: node.name.clone(),
+                    error,
+                };
+                let mut source = unpoisoned(source);
+                for partition in source.partitions(workers).map_err(fail)? {
+                    let wake = Arc::new(WakeSlot::default());
+                    let reader = source.open(&partition, None, &wake.waker()).map_err(fail)?;
+                    let number =
+                        u32::try_from(names.len()).expect("there are fewer than 2^32 partitions");
+                    names.push(PartitionName {
+                        source: node.name.clone(),
+                        partition,
+                    });
+                    assets.partitions.push(OpenPartition {
+                        id: PartitionId(number),
+                        source: id,
+                        reader,
+                        next_number: 1,
+                        wake,
+                        state: PartitionState::Ready,
+                    });
+                }
+            }
+            NodeCode::Sink(sink) => {
+                debug_assert_eq!(node.kind, NodeKind::Sink);
+                let wake = Arc::new(WakeSlot::default());
+                let writer =
+                    unpoisoned(sink)
+                        .open(&wake.waker())
+                        .map_err(|error| StartError::Sink {
+                            name: node.name.clone(),
+                            error,
+                        })?;
+                assets.sinks.push(OpenSink {
+                    name: node.name.clone(),
+                    node: id.index(),
+                    writer,
+                    wake,
+                });
+            }
+            NodeCode::Stage(_)
+            | NodeCode::State(_)
+            | NodeCode::Key(_)
+            | NodeCode::Split(_)
+            | NodeCode::None => {}
+        }
+    }
+    Ok((assets, names))
+}
+
+/// The one place of this crate that starts a thread of its own; timely starts the workers.
+fn spawn(run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("wallaroo-supervisor".to_owned())
+        .spawn(run)
+}

@@ -1,0 +1,167 @@
+//! The operator of a sink: hands messages to the writer on the worker that owns the sink.
+//!
+//! **Invariants.** Batches are written in the order in which they came. A batch counts as consumed when the
+//! writer has taken all of it; so a writer that is full holds back the sources. One writer, one worker.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use timely::dataflow::operators::InputCapability;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, Stream};
+use timely::progress::frontier::MutableAntichain;
+use wallaroo_core::Write;
+
+use crate::batch::{Batch, Contents, Pool};
+use crate::control::{Control, Time};
+use crate::failure::Failure;
+use crate::host::ErasedWriter;
+use crate::layout::Edge;
+use crate::region::{Puller, Reached, connect, frontier_of};
+use crate::status::NodeCounts;
+use crate::wake::WakeSlot;
+
+/// A sink that is open, with its way to be woken.
+pub(crate) struct OpenSink {
+    pub(crate) name: String,
+    pub(crate) node: usize,
+    pub(crate) writer: Box<dyn ErasedWriter>,
+    pub(crate) wake: Arc<WakeSlot>,
+}
+
+/// The sink as its operator and its worker share it; empty on the workers that do not own it.
+pub(crate) type SharedSink = Rc<RefCell<Option<OpenSink>>>;
+
+struct SinkOperator {
+    pullers: Vec<Puller>,
+    pools: Vec<Pool>,
+    sink: SharedSink,
+    reached: Reached,
+    control: Arc<Control>,
+    counts: Arc<[NodeCounts]>,
+    level: usize,
+    pulled: Vec<(InputCapability<Time>, Batch)>,
+    pending: VecDeque<(InputCapability<Time>, usize, Box<Contents>)>,
+    /// Whether something has been written that has not been flushed.
+    unflushed: bool,
+}
+
+/// Builds the operator; returns its address, for waking.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "called once, by the builder of the dataflow"
+)]
+pub(crate) fn build<'scope>(
+    scope: Scope<'scope, Time>,
+    name: &str,
+    inputs: Vec<(&Edge, Stream<'scope, Time, Batch>)>,
+    pools: Vec<Pool>,
+    sink: SharedSink,
+    reached: Reached,
+    control: Arc<Control>,
+    counts: Arc<[NodeCounts]>,
+    level: usize,
+) -> Vec<usize> {
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
+    let pullers = inputs
+        .into_iter()
+        .map(|(edge, stream)| connect(&mut builder, edge, stream))
+        .collect();
+    let address = builder.operator_info().address.to_vec();
+    builder.build(move |_| {
+        let mut operator = SinkOperator {
+            pullers,
+            pools,
+            sink,
+            reached,
+            control,
+            counts,
+            level,
+            pulled: Vec::new(),
+            pending: VecDeque::new(),
+            unflushed: false,
+        };
+        move |frontiers: &[MutableAntichain<Time>]| operator.schedule(frontiers)
+    });
+    address
+}
+
+impl SinkOperator {
+    fn schedule(&mut self, frontiers: &[MutableAntichain<Time>]) {
+        if self.control.has_failed() {
+            return;
+        }
+        let frontier = frontier_of(frontiers);
+        self.reached.set(frontier);
+        for (input, puller) in self.pullers.iter_mut().enumerate() {
+            puller(&mut self.pulled);
+            for (capability, batch) in self.pulled.drain(..) {
+                self.pending
+                    .extend(batch.contents.map(|contents| (capability, input, contents)));
+            }
+        }
+        if let Err(failure) = self.write() {
+            self.control.fail(failure);
+        }
+        if frontier.is_none() && self.pending.is_empty() {
+            self.reached.finish();
+        }
+    }
+
+    fn write(&mut self) -> Result<(), Failure> {
+        let SinkOperator {
+            pools,
+            sink,
+            control,
+            counts,
+            level,
+            pending,
+            unflushed,
+            ..
+        } = self;
+        let mut sink = sink.borrow_mut();
+        let Some(OpenSink {
+            name,
+            node,
+            writer,
+            wake,
+        }) = sink.as_mut()
+        else {
+            assert!(
+                pending.is_empty(),
+                "messages for a sink come to the worker that owns it"
+            );
+            return Ok(());
+        };
+        wake.take();
+        let fail = |error| Failure::Sink {
+            sink: name.clone(),
+            error,
+        };
+        while let Some((_, _, contents)) = pending.front_mut() {
+            let before = contents.messages.len();
+            let written = writer.write(contents.messages.as_mut()).map_err(fail)?;
+            let left = contents.messages.len();
+            counts[*node].add_in(before - left);
+            *unflushed = true;
+            if left > 0 {
+                debug_assert_eq!(
+                    written,
+                    Write::Blocked,
+                    "a writer that leaves messages is full"
+                );
+                return Ok(());
+            }
+            if let Some((_, input, contents)) = pending.pop_front() {
+                control.dequeue(*level, contents.bytes);
+                pools[input].give(contents);
+            }
+        }
+        if *unflushed && writer.flush().map_err(fail)? == Write::Done {
+            *unflushed = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! How much the key index costs compared to a plain hash map with the objects inside.
+//!
+//! Both sides run the same update over the same batches, in turns, so that a disturbance hits both.
+//! Prints the median of seven rounds in nanoseconds per record, and the ratio.
+//! Run: `cargo run --release -p wallaroo-state --example index_speed`.
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+#![allow(clippy::print_stdout, reason = "a benchmark prints its numbers")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use wallaroo_core::key::{Key, KeyGroupCount, KeyHash};
+use wallaroo_state::{KeyIndex, Objects, Slot};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const BATCH_RECORDS: usize = 4096;
+const ROUNDS: usize = 7;
+const DISTINCT_RECORDS: usize = 256 * BATCH_RECORDS;
+const PASSES: usize = 4;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    last: f64,
+    min: f64,
+    max: f64,
+    ewma: f64,
+    count: u64,
+}
+
+impl State {
+    #[inline]
+    fn update(&mut self, value: f64) {
+        if self.count == 0 {
+            *self = Self {
+                last: value,
+                min: value,
+                max: value,
+                ewma: value,
+                count: 1,
+            };
+            return;
+        }
+        self.last = value;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.ewma += 0.1 * (value - self.ewma);
+        self.count += 1;
+    }
+}
+
+/// A seeded generator (xorshift64, Marsaglia 2003).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u32) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        u32::try_from(((self.0 >> 32) * u64::from(bound)) >> 32).expect("below the bound")
+    }
+}
+
+struct Indexed {
+    index: KeyIndex,
+    objects: Objects<State>,
+    hashes: Vec<KeyHash>,
+    slots: Vec<Slot>,
+}
+
+impl Indexed {
+    #[inline(never)]
+    fn run<K: Key>(&mut self, batch: &[(K, f64)]) {
+        // Three loops instead of one: many lookups are under way at once, and a miss delays only its own loop.
+        self.hashes.clear();
+        self.hashes.extend(batch.iter().map(|(key, _)| key.hash()));
+        self.slots.clear();
+        for ((key, _), hash) in batch.iter().zip(&self.hashes) {
+            self.slots
+                .push(self.index.resolve(*hash, key).expect("keys are short").slot);
+        }
+        for ((_, value), slot) in batch.iter().zip(&self.slots) {
+            self.index.touch(*slot);
+            self.objects.get_mut(*slot).update(*value);
+        }
+    }
+}
+
+type Map<K> = HashMap<K, State, foldhash::fast::RandomState>;
+
+#[inline(never)]
+fn run_plain_number(map: &mut Map<u32>, batch: &[(u32, f64)]) {
+    for (key, value) in batch {
+        map.entry(*key).or_default().update(*value);
+    }
+}
+
+#[inline(never)]
+fn run_plain_text(map: &mut Map<String>, batch: &[(String, f64)]) {
+    for (key, value) in batch {
+        map.entry_ref(key.as_str()).or_default().update(*value);
+    }
+}
+
+fn median(times: &mut [Duration], records: usize) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64() * 1e9
+        / f64::from(u32::try_from(records).expect("few records"))
+}
+
+fn compare<K: Key>(
+    name: &str,
+    key_count: u32,
+    key_of: impl Fn(u32) -> K,
+    mut plain: impl FnMut(&[(K, f64)]),
+) {
+    let mut random = Random(0x5eed);
+    let records: Vec<(K, f64)> = (0..DISTINCT_RECORDS)
+        .map(|_| {
+            (
+                key_of(random.below(key_count)),
+                f64::from(random.below(1000)),
+            )
+        })
+        .collect();
+    let mut indexed = Indexed {
+        index: KeyIndex::new(KeyGroupCount::default()),
+        objects: Objects::default(),
+        hashes: Vec::new(),
+        slots: Vec::new(),
+    };
+    let (mut index_times, mut plain_times) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let start = Instant::now();
+        for _ in 0..PASSES {
+            records
+                .chunks(BATCH_RECORDS)
+                .for_each(|batch| indexed.run(batch));
+        }
+        let between = Instant::now();
+        for _ in 0..PASSES {
+            records.chunks(BATCH_RECORDS).for_each(&mut plain);
+        }
+        let end = Instant::now();
+        black_box(indexed.index.take_dirty());
+        // The first round creates the keys.
+        if round > 0 {
+            index_times.push(between - start);
+            plain_times.push(end - between);
+        }
+    }
+    let records = records.len() * PASSES;
+    let (index, plain) = (
+        median(&mut index_times, records),
+        median(&mut plain_times, records),
+    );
+    println!(
+        "{name:24} index {index:6.2} ns  map {plain:6.2} ns  ratio {:.2}",
+        index / plain
+    );
+}
+
+fn main() {
+    let number = |number: u32| number.wrapping_mul(2_654_435_761);
+    for key_count in [10_000, 1_000_000] {
+        let mut map = Map::<u32>::default();
+        compare(
+            &format!("u32, {key_count} keys"),
+            key_count,
+            number,
+            |batch| run_plain_number(&mut map, batch),
+        );
+    }
+    let mut map = Map::<String>::default();
+    compare(
+        "8 chars, 10000 keys",
+        10_000,
+        |number| format!("k{number:07}"),
+        |batch| run_plain_text(&mut map, batch),
+    );
+}

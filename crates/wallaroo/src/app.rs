@@ -1,0 +1,183 @@
+//! Applications: pipelines under a name, and how to run them.
+//!
+//! **Invariants.** `run` and `start` are library calls: they read no arguments and no environment, install no
+//! signal handler, no panic hook and no subscriber. Any number of applications run in one process.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use wallaroo_core::{KeyGroupCount, NodeKind, Plan};
+use wallaroo_engine::{Limits, NodeCode, Run};
+
+use crate::error::Error;
+use crate::graph::{Built, GraphNode, program};
+use crate::running::Running;
+use crate::stream::Pipeline;
+
+/// An application.
+///
+/// # Example
+/// ```
+/// use wallaroo::{App, Options, iter, memory, source};
+///
+/// let squares = memory::<u64>();
+/// App::new("squares")
+///     .add(source("numbers", iter(1..=3)).to(|n: &u64| Some(n * n)).to_sink("squares", squares.clone()))
+///     .run(Options::default())?;
+/// assert_eq!(squares.take(), [1, 4, 9]);
+/// # Ok::<(), wallaroo::Error>(())
+/// ```
+#[must_use = "an application does nothing before run, start or main"]
+pub struct App {
+    name: String,
+    ends: Vec<Arc<GraphNode>>,
+}
+
+/// How to run an application.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many workers run user code in parallel. Default: 1.
+    pub workers: NonZeroUsize,
+    /// Into how many groups keys are divided; the unit that moves between workers. Default: 1,024. It never
+    /// changes once an application has stored state.
+    pub key_groups: KeyGroupCount,
+    /// Bounds of the messages in flight.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// The defaults, with another number of workers.
+    ///
+    /// # Panics
+    /// When `workers` is zero.
+    #[must_use]
+    pub fn with_workers(workers: usize) -> Self {
+        Options {
+            workers: NonZeroUsize::new(workers).expect("there is at least one worker"),
+            ..Options::default()
+        }
+    }
+
+    pub(crate) fn engine(&self) -> wallaroo_engine::Options {
+        wallaroo_engine::Options {
+            workers: self.workers,
+            groups: self.key_groups,
+            limits: self.limits,
+            ..wallaroo_engine::Options::default()
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            workers: NonZeroUsize::MIN,
+            key_groups: KeyGroupCount::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl App {
+    /// An application without pipelines.
+    pub fn new(name: impl Into<String>) -> Self {
+        App {
+            name: name.into(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Adds a pipeline.
+    pub fn add(mut self, pipeline: Pipeline) -> Self {
+        self.ends.push(pipeline.end);
+        self
+    }
+
+    /// The application as data: its sources, stages and sinks.
+    ///
+    /// # Errors
+    /// When the application cannot work; the text names the stage and the fix.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        let plan = self.build().program.plan;
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// Runs until all input has ended.
+    ///
+    /// # Errors
+    /// When the application cannot start, or fails on the way.
+    pub fn run(self, options: Options) -> Result<(), Error> {
+        self.start(options)?.wait()
+    }
+
+    /// Starts the application and returns at once.
+    ///
+    /// # Errors
+    /// When the application cannot start: its plan is wrong, a file is missing, a port is taken.
+    pub fn start(self, options: Options) -> Result<Running, Error> {
+        let Built { program, senders } = self.build();
+        let run = Run::start(program, options.engine())?;
+        Ok(Running::new(run, senders))
+    }
+
+    /// The names of the sources, and those of the sinks.
+    pub(crate) fn connectors(&self) -> (Vec<String>, Vec<String>) {
+        let plan = self.build().program.plan;
+        let named = |kind: &NodeKind| {
+            plan.nodes
+                .iter()
+                .filter(|node| node.kind == *kind)
+                .map(|node| node.name.clone())
+                .collect()
+        };
+        (named(&NodeKind::Source), named(&NodeKind::Sink))
+    }
+
+    /// Lets the source or sink `name` read from or write to `address` instead. False if there is none of that
+    /// name.
+    pub(crate) fn redirect(
+        &self,
+        name: &str,
+        address: &str,
+        kind: &NodeKind,
+    ) -> Result<bool, wallaroo_core::ConnectorError> {
+        let program = self.build().program;
+        for (node, code) in program.plan.nodes.iter().zip(&program.code) {
+            if node.name == name && node.kind == *kind {
+                let lock = std::sync::PoisonError::into_inner;
+                match code {
+                    NodeCode::Source(source) => source
+                        .lock()
+                        .unwrap_or_else(|error| lock(error))
+                        .redirect(address)?,
+                    NodeCode::Sink(sink) => sink
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .redirect(address)?,
+                    _ => return Ok(false),
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn build(&self) -> Built {
+        program(&self.name, &self.ends)
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("name", &self.name)
+            .field("pipelines", &self.ends.len())
+            .finish()
+    }
+}

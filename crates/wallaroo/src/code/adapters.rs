@@ -1,0 +1,120 @@
+//! Sources and sinks as the engine calls them.
+//!
+//! **Invariants.** Buffers go back and forth between engine and connector without being copied.
+
+use std::marker::PhantomData;
+
+use wallaroo_core::messages::downcast_mut;
+use wallaroo_core::source::{Intake, Position, Read, Stop};
+use wallaroo_core::{
+    ConnectorError, Messages, PartitionId, Reader, Sink, Source, Waker, Write, Writer,
+};
+use wallaroo_engine::host::{
+    ErasedReader, ErasedSink, ErasedSource, ErasedWriter, Room, SourceBatch,
+};
+
+/// A source of messages of type `T`.
+pub(crate) struct SourceOf<T, C> {
+    connector: C,
+    messages: PhantomData<fn() -> T>,
+}
+
+impl<T, C> SourceOf<T, C> {
+    pub(crate) fn new(connector: C) -> Self {
+        SourceOf {
+            connector,
+            messages: PhantomData,
+        }
+    }
+}
+
+impl<T: Send + 'static, C: Source<T>> ErasedSource for SourceOf<T, C> {
+    fn partitions(&mut self, workers: usize) -> Result<Vec<String>, ConnectorError> {
+        self.connector.partitions(workers)
+    }
+
+    fn open(
+        &mut self,
+        partition: &str,
+        from: Option<&Position>,
+        waker: &Waker,
+    ) -> Result<Box<dyn ErasedReader>, ConnectorError> {
+        let reader = self.connector.open(partition, from, waker)?;
+        Ok(Box::new(ReaderOf {
+            reader,
+            intake: Intake::new(PartitionId(0), 1, 0, 0),
+        }))
+    }
+
+    fn redirect(&mut self, address: &str) -> Result<(), ConnectorError> {
+        self.connector.redirect(address)
+    }
+
+    fn empty(&self) -> Box<dyn Messages> {
+        Box::new(Vec::<T>::new())
+    }
+}
+
+struct ReaderOf<T> {
+    reader: Box<dyn Reader<T>>,
+    intake: Intake<T>,
+}
+
+impl<T: Send + 'static> ErasedReader for ReaderOf<T> {
+    fn read(&mut self, room: Room, batch: &mut SourceBatch) -> Result<(Read, u64), ConnectorError> {
+        let messages = downcast_mut::<Vec<T>>(batch.messages.as_mut());
+        batch.provenance.clear();
+        self.intake
+            .begin(room.partition, room.next_number, room.messages, room.bytes);
+        self.intake.reuse(
+            std::mem::take(messages),
+            std::mem::take(&mut batch.provenance),
+        );
+        let read = self.reader.read(&mut self.intake);
+        let (taken, provenance, rejected, bytes) = self.intake.take();
+        *messages = taken;
+        batch.provenance = provenance;
+        batch.rejected = rejected;
+        batch.bytes = bytes;
+        Ok((read?, self.intake.next_number()))
+    }
+
+    fn position(&self) -> Position {
+        self.reader.position()
+    }
+
+    fn stop(&mut self) -> Stop {
+        self.reader.stop()
+    }
+}
+
+/// A sink of sequences of type `M`.
+pub(crate) struct SinkOf<M> {
+    pub(crate) sink: Box<dyn Sink<M>>,
+}
+
+impl<M: Messages> ErasedSink for SinkOf<M> {
+    fn open(&mut self, waker: &Waker) -> Result<Box<dyn ErasedWriter>, ConnectorError> {
+        Ok(Box::new(WriterOf {
+            writer: self.sink.open(waker)?,
+        }))
+    }
+
+    fn redirect(&mut self, address: &str) -> Result<(), ConnectorError> {
+        self.sink.redirect(address)
+    }
+}
+
+struct WriterOf<M> {
+    writer: Box<dyn Writer<M>>,
+}
+
+impl<M: Messages> ErasedWriter for WriterOf<M> {
+    fn write(&mut self, messages: &mut dyn Messages) -> Result<Write, ConnectorError> {
+        self.writer.write(downcast_mut::<M>(messages))
+    }
+
+    fn flush(&mut self) -> Result<Write, ConnectorError> {
+        self.writer.flush()
+    }
+}

@@ -1,0 +1,235 @@
+//! A source that other threads of the program send messages to.
+//!
+//! **Invariants.** A message whose `send` returned `Ok` is processed, unless the application fails; messages of
+//! one sender keep their order. At most the capacity waits.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wallaroo_core::{Code, ConnectorError, Intake, Position, Read, Reader, Source, Stop, Waker};
+
+use super::inbox::{Found, Inbox, Refused};
+
+#[cfg(test)]
+mod tests;
+
+/// A source in memory, and the sender to it, for at most `capacity` waiting messages (at least one).
+///
+/// It ends when a sender calls [`Sender::close`] or the application stops.
+///
+/// # Example
+/// ```
+/// use wallaroo::connectors::channel;
+///
+/// let (sender, source) = channel::<u64>(1024);
+/// sender.try_send(1).expect("there is room");
+/// sender.close();
+/// # drop(source);
+/// ```
+#[must_use]
+pub fn channel<T>(capacity: usize) -> (Sender<T>, ChannelSource<T>) {
+    let source = ChannelSource {
+        inbox: Arc::new(Inbox::new(capacity.max(1))),
+        is_open: false,
+    };
+    (source.sender(), source)
+}
+
+/// Sends messages to a [`ChannelSource`]; clones send to the same.
+pub struct Sender<T> {
+    inbox: Arc<Inbox<T>>,
+}
+
+/// A message that was not sent: the source has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SendError<T>(pub T);
+
+/// A message that was not sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum TrySendError<T> {
+    /// As many messages wait as may wait; try again later.
+    Full(T),
+    /// The source has ended.
+    Closed(T),
+}
+
+const CLOSED: &str = "cannot send: the source has ended";
+const FULL: &str = "cannot send now: the source is full; try again, or use send to wait";
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendError(..)")
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(CLOSED)
+    }
+}
+
+impl<T> std::error::Error for SendError<T> {}
+
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TrySendError::Full(_) => "Full(..)",
+            TrySendError::Closed(_) => "Closed(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TrySendError::Full(_) => FULL,
+            TrySendError::Closed(_) => CLOSED,
+        })
+    }
+}
+
+impl<T> std::error::Error for TrySendError<T> {}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Sender {
+            inbox: Arc::clone(&self.inbox),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("waiting", &self.inbox.weight())
+            .finish()
+    }
+}
+
+impl<T> Sender<T> {
+    /// Sends a message; waits while the source is full.
+    ///
+    /// # Errors
+    /// When the source has ended; the message comes back.
+    pub fn send(&self, message: T) -> Result<(), SendError<T>> {
+        self.inbox.put(message, 1).map_err(SendError)
+    }
+
+    /// Sends a message if there is room for it now.
+    ///
+    /// # Errors
+    /// When the source is full or has ended; the message comes back.
+    pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        self.inbox
+            .try_put(message, 1)
+            .map_err(|refused| match refused {
+                Refused::Full(message) => TrySendError::Full(message),
+                Refused::Closed(message) => TrySendError::Closed(message),
+            })
+    }
+
+    /// Ends the source, for all senders. Messages that were sent are still processed.
+    pub fn close(&self) {
+        self.inbox.close();
+    }
+
+    /// Whether the source has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.inbox.is_closed()
+    }
+}
+
+/// A source in memory; see [`channel`].
+pub struct ChannelSource<T> {
+    inbox: Arc<Inbox<T>>,
+    is_open: bool,
+}
+
+impl<T> ChannelSource<T> {
+    /// A sender to this source.
+    #[must_use]
+    pub fn sender(&self) -> Sender<T> {
+        Sender {
+            inbox: Arc::clone(&self.inbox),
+        }
+    }
+}
+
+impl<T> fmt::Debug for ChannelSource<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelSource")
+            .field("waiting", &self.inbox.weight())
+            .finish()
+    }
+}
+
+impl<T> Drop for ChannelSource<T> {
+    fn drop(&mut self) {
+        // Once opened, the reader decides.
+        if !self.is_open {
+            self.inbox.abandon();
+        }
+    }
+}
+
+impl<T: Send + 'static> Source<T> for ChannelSource<T> {
+    fn partitions(&mut self, _workers: usize) -> Result<Vec<String>, ConnectorError> {
+        Ok(vec!["channel".into()])
+    }
+
+    fn open(
+        &mut self,
+        _partition: &str,
+        from: Option<&Position>,
+        waker: &Waker,
+    ) -> Result<Box<dyn Reader<T>>, ConnectorError> {
+        if self.is_open {
+            return Err(ConnectorError::new("cannot read a channel a second time")
+                .with_help("make a channel for each run of the application")
+                .with_code(Code::SourceUnreadable));
+        }
+        self.is_open = true;
+        self.inbox.read_by(waker);
+        let records = from.map(Position::get).transpose()?.unwrap_or(0);
+        Ok(Box::new(ChannelReader {
+            inbox: Arc::clone(&self.inbox),
+            records,
+        }))
+    }
+}
+
+struct ChannelReader<T> {
+    inbox: Arc<Inbox<T>>,
+    records: u64,
+}
+
+impl<T: Send> Reader<T> for ChannelReader<T> {
+    fn read(&mut self, intake: &mut Intake<T>) -> Result<Read, ConnectorError> {
+        let records = &mut self.records;
+        let found = self.inbox.take(intake.room(), |message| {
+            intake.push(message);
+            *records += 1;
+        });
+        Ok(match found {
+            Found::Items => Read::More,
+            Found::Empty => Read::Idle,
+            Found::Closed => Read::End,
+        })
+    }
+
+    fn position(&self) -> Position {
+        Position::of(self.records)
+    }
+
+    fn stop(&mut self) -> Stop {
+        self.inbox.close();
+        Stop::AfterEnd
+    }
+}
+
+impl<T> Drop for ChannelReader<T> {
+    fn drop(&mut self) {
+        self.inbox.abandon();
+    }
+}

@@ -1,0 +1,185 @@
+//! Sinks of bytes: standard output, a file, a connection.
+//!
+//! **Invariants.** The encoder is chosen once and survives [`Sink::redirect`]; where the bytes go can be
+//! replaced until the sink is opened. A header is written once per file or connection, before its first row.
+
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use wallaroo_core::{ConnectorError, Encoder, Rows, Sink, Waker, Writer};
+
+use super::csv::{CsvEncoder, Preamble};
+use super::encoders::{
+    Content, EncoderContent, FunctionContent, JsonContent, Separated, Separator, TextContent,
+};
+use super::{Discard, Encoded, file, stream, tcp};
+use crate::connectors::address::{Address, host_and_port};
+use crate::connectors::formats::BoxError;
+use crate::connectors::framing::FrameHeader;
+
+/// The standard output, as a kind of sink.
+#[derive(Debug)]
+pub enum StdoutOutput {}
+
+/// A file, as a kind of sink.
+#[derive(Debug)]
+pub enum FileOutput {}
+
+/// A connection, as a kind of sink.
+#[derive(Debug)]
+pub enum TcpOutput {}
+
+/// A sink of bytes. Choose an encoder: [`json`](ByteSink::json), [`lines`](ByteSink::lines),
+/// [`csv`](ByteSink::csv) or [`encode`](ByteSink::encode).
+#[derive(Debug)]
+#[must_use = "a sink of bytes needs an encoder: add .json(), .lines() or .csv()"]
+pub struct ByteSink<K> {
+    target: Target,
+    header: Option<FrameHeader>,
+    preamble: Preamble,
+    kind: PhantomData<fn() -> K>,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Stdout,
+    File { path: PathBuf, append: bool },
+    Tcp { address: String },
+    Discard,
+}
+
+impl<K> ByteSink<K> {
+    fn new(target: Target) -> Self {
+        ByteSink {
+            target,
+            header: None,
+            preamble: Preamble::default(),
+            kind: PhantomData,
+        }
+    }
+}
+
+/// Writes to the standard output of the process, through a thread of its own.
+///
+/// # Example
+/// ```
+/// use wallaroo::connectors::{IntoSink, stdout};
+///
+/// let sink = stdout().json();
+/// let parts = IntoSink::<u64>::into_sink(sink);
+/// # drop(parts);
+/// ```
+pub fn stdout() -> ByteSink<StdoutOutput> {
+    ByteSink::new(Target::Stdout)
+}
+
+/// Writes to a file, which is created, or emptied if it exists.
+pub fn file_sink(path: impl AsRef<Path>) -> ByteSink<FileOutput> {
+    ByteSink::new(Target::File {
+        path: path.as_ref().to_owned(),
+        append: false,
+    })
+}
+
+/// Writes to a TCP server at `address` (`HOST:PORT`), and connects again whenever the connection is lost.
+///
+/// What had been handed to the system when a connection broke is lost; a row that was cut is sent again
+/// whole. While there is no connection, about 4 MiB wait and then the application does.
+pub fn tcp_sink(address: impl Into<String>) -> ByteSink<TcpOutput> {
+    ByteSink::new(Target::Tcp {
+        address: address.into(),
+    })
+}
+
+impl ByteSink<FileOutput> {
+    /// Whether to write behind what the file has already, instead of emptying it.
+    pub fn append(mut self, append: bool) -> Self {
+        if let Target::File {
+            append: present, ..
+        } = &mut self.target
+        {
+            *present = append;
+        }
+        self
+    }
+}
+
+impl<K: 'static> ByteSink<K> {
+    /// Each row has its length in front, instead of a line end behind it.
+    pub fn framed(mut self, header: FrameHeader) -> Self {
+        self.header = Some(header);
+        self
+    }
+
+    /// Each message is a line of JSON.
+    pub fn json<T: Serialize>(self) -> Encoded<Self, T> {
+        self.content(JsonContent, Separator::LineEnd)
+    }
+
+    /// Each message is a line, as its `Display` prints it.
+    pub fn lines<T: Display>(self) -> Encoded<Self, T> {
+        self.content(TextContent, Separator::LineEnd)
+    }
+
+    /// Each message is a row of CSV. The first row has the names of its fields; a file that is appended to
+    /// and not empty gets none.
+    pub fn csv<T: Serialize>(self) -> Encoded<Self, T> {
+        let separator = self.header.map_or(Separator::LineEnd, Separator::Length);
+        let encoder = CsvEncoder {
+            separator,
+            header: Preamble::clone(&self.preamble),
+        };
+        Encoded::new(self, encoder)
+    }
+
+    /// Each message is what a function appends; also its line end, unless [`framed`](ByteSink::framed).
+    /// `?` works with every error.
+    pub fn encode<T, F>(self, encode: F) -> Encoded<Self, T>
+    where
+        T: 'static,
+        F: Fn(&T, &mut Vec<u8>) -> Result<(), BoxError> + Send + Sync + 'static,
+    {
+        self.content(FunctionContent(encode), Separator::Own)
+    }
+
+    /// Each message is what an encoder appends, with its length in front: four bytes, most significant
+    /// first, unless [`framed`](ByteSink::framed) says otherwise.
+    pub fn framed_with<T: 'static>(self, encoder: impl Encoder<T>) -> Encoded<Self, T> {
+        self.content(
+            EncoderContent(encoder),
+            Separator::Length(FrameHeader::default()),
+        )
+    }
+
+    fn content<T>(self, content: impl Content<T>, separator: Separator) -> Encoded<Self, T> {
+        let separator = self.header.map_or(separator, Separator::Length);
+        Encoded::new(self, Separated { content, separator })
+    }
+}
+
+impl<K: 'static> Sink<Rows> for ByteSink<K> {
+    fn open(&mut self, waker: &Waker) -> Result<Box<dyn Writer<Rows>>, ConnectorError> {
+        let preamble = Preamble::clone(&self.preamble);
+        match &self.target {
+            Target::Stdout => stream::stdout(preamble, waker),
+            Target::File { path, append } => file::open(path, *append, preamble, waker),
+            Target::Tcp { address } => tcp::open(host_and_port(address)?, preamble, waker),
+            Target::Discard => Ok(Box::new(Discard)),
+        }
+    }
+
+    fn redirect(&mut self, address: &str) -> Result<(), ConnectorError> {
+        self.target = match Address::of_sink(address)? {
+            Address::File(path) => Target::File {
+                path,
+                append: matches!(self.target, Target::File { append: true, .. }),
+            },
+            Address::Tcp(address) => Target::Tcp { address },
+            Address::Stdout => Target::Stdout,
+            Address::Discard => Target::Discard,
+        };
+        Ok(())
+    }
+}

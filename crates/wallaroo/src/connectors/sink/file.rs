@@ -1,0 +1,150 @@
+//! Writes a file, on the worker's own thread, through a buffer.
+//!
+//! Writing to a file of a disk waits for no one but the system, so no thread stands between. What is no regular
+//! file (a pipe, a terminal) may wait for its reader and gets a thread.
+//!
+//! **Invariants.** After a failed write nothing more is written to the file, and every later call fails in the same
+//! words. Flushed bytes are with the system, not yet on the disk: there is no `fsync`.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use wallaroo_core::{Code, ConnectorError, Messages, Rows, Waker, Write, Writer};
+
+use super::csv::Preamble;
+use super::stream;
+use crate::connectors::reason::reason;
+
+/// What is collected before it is written.
+// 64 KiB: one system call per several hundred rows; larger buffers gain nothing measurable.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Opens the file.
+pub(super) fn open(
+    path: &Path,
+    append: bool,
+    preamble: Preamble,
+    waker: &Waker,
+) -> Result<Box<dyn Writer<Rows>>, ConnectorError> {
+    let mut options = OpenOptions::new();
+    options
+        .create(true)
+        .append(append)
+        .write(true)
+        .truncate(!append);
+    let file = options
+        .open(path)
+        .map_err(|error| cannot_open(path, error))?;
+    let metadata = file.metadata().map_err(|error| cannot_open(path, error))?;
+    let preamble = if metadata.len() > 0 {
+        Preamble::default()
+    } else {
+        preamble
+    };
+    if !metadata.is_file() {
+        return stream::through_thread(Box::new(file), format!("{path:?}"), preamble, waker);
+    }
+    Ok(Box::new(FileWriter {
+        path: path.to_owned(),
+        file,
+        buffer: Vec::new(),
+        preamble: Some(preamble),
+        failed: None,
+    }))
+}
+
+fn cannot_open(path: &Path, error: std::io::Error) -> ConnectorError {
+    let directory = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty());
+    let help = match (error.kind(), directory) {
+        (ErrorKind::NotFound, Some(directory)) => {
+            format!("the directory {directory:?} does not exist: create it, or correct the path")
+        }
+        (ErrorKind::PermissionDenied, Some(directory)) => {
+            format!(
+                "let the user that runs the program write in the directory {directory:?}, or to the file if it exists"
+            )
+        }
+        (ErrorKind::IsADirectory, _) => "give the path of a file in it".to_owned(),
+        (_, _) => "check the path and the disk".to_owned(),
+    };
+    ConnectorError::new(format!(
+        "cannot write the file {path:?}: {}",
+        reason(&error)
+    ))
+    .with_help(help)
+    .with_code(Code::SinkOpen)
+    .with_cause(error)
+}
+
+/// Writes one file.
+struct FileWriter<F = File> {
+    path: PathBuf,
+    file: F,
+    buffer: Vec<u8>,
+    /// The header, until it has been written.
+    preamble: Option<Preamble>,
+    /// Why nothing more can be written.
+    failed: Option<String>,
+}
+
+impl<F: std::io::Write> FileWriter<F> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ConnectorError> {
+        if self.failed.is_none()
+            && let Err(error) = self.file.write_all(bytes)
+        {
+            self.failed = Some(reason(&error));
+        }
+        match &self.failed {
+            None => Ok(()),
+            Some(reason) => Err(ConnectorError::new(format!(
+                "cannot write the file {:?}: {reason}",
+                self.path
+            ))
+            .with_help("its last row may be cut; make room or correct the cause, and start again")
+            .with_code(Code::SinkWrite)),
+        }
+    }
+
+    fn put_buffer(&mut self) -> Result<(), ConnectorError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = if buffer.is_empty() {
+            Ok(())
+        } else {
+            self.put(&buffer)
+        };
+        buffer.clear();
+        self.buffer = buffer;
+        result
+    }
+}
+
+impl<F: std::io::Write + Send> Writer<Rows> for FileWriter<F> {
+    fn write(&mut self, rows: &mut Rows) -> Result<Write, ConnectorError> {
+        if let Some(preamble) = self.preamble.take() {
+            self.buffer
+                .extend_from_slice(preamble.get().map_or(&[], Vec::as_slice));
+        }
+        if self.buffer.len() + rows.remaining().len() > BUFFER_BYTES {
+            self.put_buffer()?;
+        }
+        if rows.remaining().len() > BUFFER_BYTES {
+            self.put(rows.remaining())?;
+        } else {
+            self.buffer.extend_from_slice(rows.remaining());
+        }
+        rows.clear();
+        Ok(Write::Done)
+    }
+
+    fn flush(&mut self) -> Result<Write, ConnectorError> {
+        self.put_buffer()?;
+        // A failure stays one, also when nothing is left to write.
+        self.put(&[]).map(|()| Write::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! What streams are made of: nodes that point at their inputs.
+//!
+//! A node never changes; a prefix that two pipelines share is the same node and runs once. [`program`] walks
+//! the nodes from the ends of all pipelines back to their sources and numbers them.
+//!
+//! **Invariants.** Two nodes are the same if and only if they are the same allocation. Numbers depend only on
+//! the shape of the graph and the order in which pipelines were added.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wallaroo_core::{Location, Node, NodeId, NodeKind, OnError, Plan, Port};
+use wallaroo_engine::host::StateObjects;
+use wallaroo_engine::{Copier, Factory, NodeCode, Program};
+
+/// The table of state objects of a state, by name.
+pub(crate) type StateTable = (String, Factory<dyn StateObjects>);
+
+/// A source's way to take messages from the program, of a type only its user knows.
+pub(crate) type AnySender = Arc<dyn Any + Send + Sync>;
+
+/// Where a stage's dead letters go: encoder and sink.
+#[derive(Clone)]
+pub(crate) struct DeadLetterSink {
+    pub(crate) name: String,
+    pub(crate) encode: Option<NodeCode>,
+    pub(crate) sink: NodeCode,
+    pub(crate) location: Location,
+}
+
+/// A source, stage or sink.
+pub(crate) struct GraphNode {
+    pub(crate) kind: NodeKind,
+    pub(crate) name: Name,
+    pub(crate) location: Location,
+    pub(crate) on_error: OnError,
+    pub(crate) inputs: Vec<GraphPort>,
+    pub(crate) code: NodeCode,
+    pub(crate) state: Option<StateTable>,
+    pub(crate) dead_letters: Option<DeadLetterSink>,
+    pub(crate) sender: Option<AnySender>,
+    /// For outputs whose stream has been cloned.
+    pub(crate) copiers: Mutex<BTreeMap<u16, Copier>>,
+}
+
+/// How a node got its name.
+#[derive(Clone, Debug)]
+pub(crate) enum Name {
+    /// The user gave it, or it is the function's: it must be unique.
+    Given(String),
+    /// Made from where it stands: made unique.
+    Made(String),
+}
+
+/// One output of a node.
+#[derive(Clone)]
+pub(crate) struct GraphPort {
+    pub(crate) node: Arc<GraphNode>,
+    pub(crate) output: u16,
+}
+
+impl GraphNode {
+    pub(crate) fn new(
+        kind: NodeKind,
+        name: Name,
+        location: Location,
+        inputs: Vec<GraphPort>,
+        code: NodeCode,
+    ) -> Self {
+        GraphNode {
+            kind,
+            name,
+            location,
+            on_error: OnError::Fail,
+            inputs,
+            code,
+            state: None,
+            dead_letters: None,
+            sender: None,
+            copiers: Mutex::default(),
+        }
+    }
+
+    /// The same node with another name or policy; what was made from the old one stays as it is.
+    pub(crate) fn changed(&self, change: impl FnOnce(&mut GraphNode)) -> Arc<GraphNode> {
+        let mut node = GraphNode {
+            kind: self.kind.clone(),
+            name: self.name.clone(),
+            location: self.location.clone(),
+            on_error: self.on_error,
+            inputs: self.inputs.clone(),
+            code: self.code.clone(),
+            state: self.state.clone(),
+            dead_letters: self.dead_letters.clone(),
+            sender: self.sender.clone(),
+            copiers: Mutex::new(
+                self.copiers
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone(),
+            ),
+        };
+        change(&mut node);
+        Arc::new(node)
+    }
+
+    /// Number of outputs that are not dead letters.
+    fn outputs(&self) -> u16 {
+        if self.kind == NodeKind::Split { 2 } else { 1 }
+    }
+}
+
+/// The place in the user's program from where a builder method was called.
+#[track_caller]
+pub(crate) fn caller() -> Location {
+    let location = panic::Location::caller();
+    Location {
+        file: location.file().to_owned(),
+        line: location.line(),
+    }
+}
+
+/// A name made from the kind of a node and where it stands.
+pub(crate) fn made_name(what: &str, location: &Location) -> Name {
+    let file = location
+        .file
+        .rsplit(['/', '\\'])
+        .next()
+        .unwrap_or(&location.file);
+    Name::Made(format!("{what}@{file}:{}", location.line))
+}
+
+/// A program, and the senders of its sources by name.
+pub(crate) struct Built {
+    pub(crate) program: Program,
+    pub(crate) senders: BTreeMap<String, AnySender>,
+}
+
+/// Turns the nodes behind the ends of all pipelines into a program.
+pub(crate) fn program(application: &str, ends: &[Arc<GraphNode>]) -> Built {
+    let mut builder = Builder {
+        program: Program {
+            plan: Plan {
+                application: application.to_owned(),
+                nodes: Vec::new(),
+            },
+            code: Vec::new(),
+            states: BTreeMap::new(),
+            copiers: BTreeMap::new(),
+        },
+        senders: BTreeMap::new(),
+        numbers: BTreeMap::new(),
+    };
+    for end in ends {
+        builder.add(end);
+    }
+    Built {
+        program: builder.program,
+        senders: builder.senders,
+    }
+}
+
+struct Builder {
+    program: Program,
+    senders: BTreeMap<String, AnySender>,
+    numbers: BTreeMap<*const GraphNode, NodeId>,
+}
+
+impl Builder {
+    fn add(&mut self, node: &Arc<GraphNode>) -> NodeId {
+        let identity = Arc::as_ptr(node);
+        if let Some(id) = self.numbers.get(&identity) {
+            return *id;
+        }
+        let inputs = node
+            .inputs
+            .iter()
+            .map(|port| Port {
+                node: self.add(&port.node),
+                output: port.output,
+            })
+            .collect();
+        let name = self.name(&node.name);
+        let id = self.push(
+            Node {
+                name: name.clone(),
+                kind: node.kind.clone(),
+                inputs,
+                on_error: node.on_error,
+                location: node.location.clone(),
+            },
+            node.code.clone(),
+        );
+        self.numbers.insert(identity, id);
+        if let Some((state, table)) = &node.state {
+            self.program
+                .states
+                .entry(state.clone())
+                .or_insert_with(|| Arc::clone(table));
+        }
+        if let Some(sender) = &node.sender {
+            self.senders.insert(name, Arc::clone(sender));
+        }
+        for (output, copier) in node
+            .copiers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            self.program.copiers.insert(
+                Port {
+                    node: id,
+                    output: *output,
+                },
+                *copier,
+            );
+        }
+        if let Some(sink) = &node.dead_letters {
+            self.add_dead_letters(
+                Port {
+                    node: id,
+                    output: node.outputs(),
+                },
+                sink,
+            );
+        }
+        id
+    }
+
+    fn add_dead_letters(&mut self, port: Port, sink: &DeadLetterSink) {
+        let node = |name: String, kind, port| Node {
+            name,
+            kind,
+            inputs: vec![port],
+            on_error: OnError::Fail,
+            location: sink.location.clone(),
+        };
+        let port = match &sink.encode {
+            None => port,
+            Some(code) => {
+                let encode = self.push(
+                    node(format!("{} (encode)", sink.name), NodeKind::Encode, port),
+                    code.clone(),
+                );
+                Port {
+                    node: encode,
+                    output: 0,
+                }
+            }
+        };
+        self.push(
+            node(sink.name.clone(), NodeKind::Sink, port),
+            sink.sink.clone(),
+        );
+    }
+
+    fn push(&mut self, node: Node, code: NodeCode) -> NodeId {
+        let id = NodeId(
+            u16::try_from(self.program.plan.nodes.len())
+                .expect("a plan holds at most 65,535 nodes"),
+        );
+        self.program.plan.nodes.push(node);
+        self.program.code.push(code);
+        id
+    }
+
+    fn name(&self, name: &Name) -> String {
+        match name {
+            Name::Given(name) => name.clone(),
+            Name::Made(name) => {
+                let is_free = |name: &String| {
+                    !self
+                        .program
+                        .plan
+                        .nodes
+                        .iter()
+                        .any(|node| node.name == *name)
+                };
+                let numbered = (2..).map(|number| format!("{name} ({number})"));
+                std::iter::once(name.clone())
+                    .chain(numbered)
+                    .find(is_free)
+                    .expect("there is always a next number")
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A running application, to steer and to watch.
+//!
+//! **Invariants.** Dropping it stops the application and waits for it.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use wallaroo_core::Code;
+use wallaroo_engine::{Outcome, Run, Status};
+
+use crate::connectors::{Sender, TrySendError};
+use crate::error::{Error, ErrorKind};
+use crate::graph::AnySender;
+
+/// A running application. Made by [`App::start`](crate::App::start).
+///
+/// # Example
+/// ```
+/// use wallaroo::{App, Options, channel, memory, source};
+///
+/// let doubled = memory::<u64>();
+/// let (_sender, numbers) = channel::<u64>(100);
+/// let running = App::new("doubles")
+///     .add(source("numbers", numbers).to(|n: &u64| Some(2 * n)).to_sink("doubled", doubled.clone()))
+///     .start(Options::default())?;
+/// running.send("numbers", 21u64)?;
+/// running.stop();
+/// running.wait()?;
+/// assert_eq!(doubled.take(), [42]);
+/// # Ok::<(), wallaroo::Error>(())
+/// ```
+pub struct Running {
+    run: Run,
+    senders: BTreeMap<String, AnySender>,
+}
+
+impl Running {
+    pub(crate) fn new(run: Run, senders: BTreeMap<String, AnySender>) -> Self {
+        Running { run, senders }
+    }
+
+    /// Sends a message to a source made with [`channel`](crate::channel); waits while the source is full.
+    ///
+    /// # Errors
+    /// When there is no such source, it takes another type, or the application has stopped.
+    pub fn send<T: Send + 'static>(&self, source: &str, message: T) -> Result<(), Error> {
+        self.sender::<T>(source)?
+            .send(message)
+            .map_err(|_| closed(source))
+    }
+
+    /// As [`Running::send`], without waiting: gives the message back when the source is full.
+    ///
+    /// # Errors
+    /// As [`Running::send`].
+    pub fn try_send<T: Send + 'static>(
+        &self,
+        source: &str,
+        message: T,
+    ) -> Result<Option<T>, Error> {
+        match self.sender::<T>(source)?.try_send(message) {
+            Ok(()) => Ok(None),
+            Err(TrySendError::Full(message)) => Ok(Some(message)),
+            Err(TrySendError::Closed(_)) => Err(closed(source)),
+        }
+    }
+
+    fn sender<T: Send + 'static>(&self, source: &str) -> Result<&Sender<T>, Error> {
+        let sender = self.senders.get(source).ok_or_else(|| {
+            let known: Vec<String> = self.senders.keys().map(|name| format!("{name:?}")).collect();
+            let known = if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
+            Error::new(ErrorKind::Invalid, Code::SendTarget, format!("cannot send to the source {source:?}: only sources made with channel() take messages; {known}"))
+        })?;
+        sender.downcast_ref().ok_or_else(|| {
+            let given = std::any::type_name::<T>();
+            Error::new(ErrorKind::Invalid, Code::SendType, format!("cannot send a {given} to the source {source:?}: it takes another type; send the type the source is declared with"))
+        })
+    }
+
+    /// What the application has done so far: messages of each source, stage and sink, bytes in flight.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.run.status()
+    }
+
+    /// Goes on with another number of workers, on the same state, without losing or doubling a message.
+    pub fn rescale(&self, workers: NonZeroUsize) {
+        self.run.rescale(workers);
+    }
+
+    /// Asks the sources to end. Everything accepted still goes through the sinks; [`Running::wait`] waits for
+    /// that.
+    pub fn stop(&self) {
+        self.run.stop();
+    }
+
+    /// Waits until all input has ended, or the application was stopped, and everything is written.
+    ///
+    /// # Errors
+    /// When the application failed on the way.
+    pub fn wait(&self) -> Result<(), Error> {
+        result(&self.run.wait())
+    }
+
+    /// As [`Running::wait`], at most for `timeout`: `None` when the application is still running.
+    #[must_use]
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<(), Error>> {
+        self.run
+            .wait_timeout(timeout)
+            .map(|outcome| result(&outcome))
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
+fn result(outcome: &Outcome) -> Result<(), Error> {
+    match outcome {
+        Outcome::Completed => Ok(()),
+        Outcome::Failed(failure) => Err(Error::from(failure.as_ref())),
+    }
+}
+
+fn closed(source: &str) -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        Code::SendClosed,
+        format!(
+            "cannot send to the source {source:?}: the application has stopped; start it again"
+        ),
+    )
+}

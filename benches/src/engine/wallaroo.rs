@@ -1,14 +1,109 @@
 //! The subject of `engine/…`.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wallaroo::{
+    App, ConnectorError, Intake, Options, Position, Read, Reader, Sink, Source, State, Waker,
+    Write, Writer, source,
+};
+
 use crate::engine::Side;
-use crate::workload::Message;
+use crate::workload::{Message, RingReader, Stock, Tally, Update, Work};
 
 /// Wallaroo with one worker per reader; each reader is one partition of an in-memory source.
 ///
-/// The side calls [`RingReader::fill`] for input, `Work::perform` and `Stock::on_price` in the state computation,
-/// and `Tally::add` in the sink. It includes build, start and stop of the application.
-///
-/// [`RingReader::fill`]: crate::workload::RingReader::fill
+/// The sink has a writer on every worker, as each thread of the hand-written exchange has.
 pub(super) fn subject<M: Message>() -> Option<Side<M>> {
-    None // TODO(benches): the application, as soon as the Rust API runs one.
+    Some(run)
+}
+
+fn run<M: Message>(readers: Vec<RingReader<M>>, work: Work) -> Tally {
+    let workers = readers.len();
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let stocks = State::<Stock>::new("stocks");
+    let keyed = M::key_by(source("ring", Rings { readers: readers.into_iter().map(Some).collect() }));
+    let pipeline = keyed
+        .to_state(&stocks, move |stock: &mut Stock, message: &M| {
+            work.perform(message.ts());
+            Some(stock.on_price(message.ts(), message.price()))
+        })
+        .to_sink("tally", Tallies { total: Arc::clone(&tally) });
+    App::new("bench")
+        .add(pipeline)
+        .run(Options::with_workers(workers))
+        .expect("the application runs to its end");
+    *tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Rings<M> {
+    readers: Vec<Option<RingReader<M>>>,
+}
+
+impl<M: Message> Source<M> for Rings<M> {
+    fn partitions(&mut self, _workers: usize) -> Result<Vec<String>, ConnectorError> {
+        Ok((0..self.readers.len()).map(|index| index.to_string()).collect())
+    }
+
+    fn open(
+        &mut self,
+        partition: &str,
+        _from: Option<&Position>,
+        _waker: &Waker,
+    ) -> Result<Box<dyn Reader<M>>, ConnectorError> {
+        let index: usize = partition.parse().expect("our own partition name");
+        let reader = self.readers[index].take().expect("each partition is opened once");
+        Ok(Box::new(Part { reader, taken: 0 }))
+    }
+}
+
+struct Part<M> {
+    reader: RingReader<M>,
+    taken: u64,
+}
+
+impl<M: Message> Reader<M> for Part<M> {
+    fn read(&mut self, intake: &mut Intake<M>) -> Result<Read, ConnectorError> {
+        let room = intake.room();
+        let count = intake.fill_with(|messages| self.reader.fill(messages, room));
+        self.taken += count as u64;
+        Ok(if count == 0 { Read::End } else { Read::More })
+    }
+
+    fn position(&self) -> Position {
+        Position::of(self.taken)
+    }
+}
+
+struct Tallies {
+    total: Arc<Mutex<Tally>>,
+}
+
+impl Sink<Vec<Update>> for Tallies {
+    fn open(&mut self, _waker: &Waker) -> Result<Box<dyn Writer<Vec<Update>>>, ConnectorError> {
+        Ok(Box::new(OneTally { tally: Tally::default(), total: Arc::clone(&self.total) }))
+    }
+
+    fn per_worker(&self) -> bool {
+        true
+    }
+}
+
+struct OneTally {
+    tally: Tally,
+    total: Arc<Mutex<Tally>>,
+}
+
+impl Writer<Vec<Update>> for OneTally {
+    fn write(&mut self, messages: &mut Vec<Update>) -> Result<Write, ConnectorError> {
+        self.tally.add(messages);
+        messages.clear();
+        Ok(Write::Done)
+    }
+}
+
+impl Drop for OneTally {
+    fn drop(&mut self) {
+        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        *total = total.merge(self.tally);
+    }
 }

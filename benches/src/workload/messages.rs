@@ -7,6 +7,7 @@ use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use wallaroo::Stream;
 
 use crate::workload::Stock;
 use crate::workload::keys::{scattered, symbol};
@@ -34,6 +35,9 @@ pub(crate) trait Message:
 
     /// The thread that owns the key of the message, of `workers` in a hand-written exchange.
     fn owner(&self, workers: usize) -> usize;
+
+    /// The stream with the key of each message.
+    fn key_by(stream: Stream<Self>) -> Stream<Self>;
 }
 
 /// A bare record of 24 bytes.
@@ -86,6 +90,10 @@ impl Message for Rec {
             workers,
         )
     }
+
+    fn key_by(stream: Stream<Self>) -> Stream<Self> {
+        stream.key_by(|record| &record.key)
+    }
 }
 
 impl Message for Tick {
@@ -120,6 +128,10 @@ impl Message for Tick {
             FixedState::with_seed(1).hash_one(self.symbol.as_str()),
             workers,
         )
+    }
+
+    fn key_by(stream: Stream<Self>) -> Stream<Self> {
+        stream.key_by(|tick| &tick.symbol)
     }
 }
 

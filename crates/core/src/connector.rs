@@ -60,6 +60,23 @@ impl ConnectorError {
         self
     }
 
+    /// All of it: what happened, the errors that led to it, and what to do.
+    #[must_use]
+    pub fn full_text(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        if let Some(help) = &self.help {
+            text.push_str("; ");
+            text.push_str(help);
+        }
+        text
+    }
+
     /// The stable code, where the connector gave one.
     #[must_use]
     pub fn code(&self) -> Option<Code> {

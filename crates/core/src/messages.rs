@@ -38,6 +38,11 @@ pub trait Messages: Any + Send {
     /// messages of another type.
     fn scatter(&mut self, destinations: &[u16], targets: &mut [Box<dyn Messages>]);
 
+    /// Name of the concrete type, for messages to people.
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+
     /// For downcasting to the concrete type.
     fn as_any(&self) -> &dyn Any;
 

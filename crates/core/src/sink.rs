@@ -26,6 +26,13 @@ pub trait Sink<M>: Send + 'static {
     /// When the outside world is not as configured: the file cannot be created, the address is not understood.
     fn open(&mut self, waker: &Waker) -> Result<Box<dyn Writer<M>>, ConnectorError>;
 
+    /// Whether every worker may have a writer of its own, so that messages need not come together on one
+    /// worker. The default, one writer, suits files and connections; with several, messages of different keys
+    /// are in no order.
+    fn per_worker(&self) -> bool {
+        false
+    }
+
     /// Writes to `address` (a URL such as `tcp://127.0.0.1:7002`) instead, in the same format: what
     /// `--out NAME=ADDRESS` does.
     ///

@@ -206,13 +206,21 @@ impl<T> Intake<T> {
 
     /// Adds many records at once.
     pub fn extend(&mut self, messages: impl IntoIterator<Item = T>) {
+        self.fill_with(|taken| taken.extend(messages));
+    }
+
+    /// Adds the records that `fill` appends to the messages.
+    ///
+    /// # Panics
+    /// When `fill` removes messages.
+    pub fn fill_with<R>(&mut self, fill: impl FnOnce(&mut Vec<T>) -> R) -> R {
         let before = self.messages.len();
-        self.messages.extend(messages);
-        let added = self.messages.len() - before;
-        self.provenance
-            .push_range(self.partition, self.next_number, added);
+        let result = fill(&mut self.messages);
+        let added = self.messages.len().checked_sub(before).expect("fill only appends");
+        self.provenance.push_range(self.partition, self.next_number, added);
         self.next_number += added as u64;
         self.bytes += added * size_of::<T>();
+        result
     }
 
     /// Passes over the next record, for example one that the decoder filters out. It keeps its number.

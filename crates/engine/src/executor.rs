@@ -26,7 +26,7 @@ use crate::batch::{Contents, Pool};
 use crate::control::Control;
 use crate::failure::{Failure, panic_text};
 use crate::host::{
-    Cause, Failed, Input, KeyExtractor, Keyed, Outputs, SourceBatch, Splitter, Stage, StateStage,
+    Cause, Failed, Input, KeyExtractor, Keyed, Output, Outputs, SourceBatch, Splitter, Stage, StateStage,
 };
 use crate::layout::{Consumer, Layout, RegionIndex, Route, consumer};
 use crate::program::{Copier, NodeCode, Program};
@@ -39,7 +39,7 @@ pub(crate) use state::Table;
 /// Messages per output after which a stage is asked to return.
 // Measured with benches engine/one-worker: below 1,024 the cost per batch shows, above 8,192 batches leave the
 // L2 cache.
-pub(crate) const BATCH_MESSAGES: usize = 4096;
+pub(crate) const BATCH_MESSAGES: usize = 2048;
 
 /// How far [`Executor::run`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ struct Head {
     now: Timestamp,
     /// Contents of the batch without its messages, to be used again.
     shell: Option<(Box<Contents>, Pool)>,
+    /// Whether it is dead letters of a source: their buffer cannot hold the source's messages.
+    is_letters: bool,
 }
 
 /// Messages that wait for their consumers.
@@ -138,6 +140,8 @@ pub(crate) struct Executor {
     tables: Vec<Table>,
     head: Option<Head>,
     stack: Vec<Frame>,
+    /// Buffers to use again.
+    spare_origins: Vec<Vec<u32>>,
     pub(crate) outbox: Outbox,
     scratch: state::Scratch,
 }
@@ -166,6 +170,7 @@ impl Executor {
             tables: Vec::new(),
             head: None,
             stack: Vec::new(),
+            spare_origins: Vec::new(),
             outbox,
             scratch: state::Scratch::default(),
         };
@@ -223,7 +228,7 @@ impl Executor {
         let outputs = Outputs {
             ports: ports
                 .iter()
-                .map(|_| crate::host::Output::default())
+                .map(|_| Output::default())
                 .collect(),
             soft_limit: BATCH_MESSAGES,
         };
@@ -280,6 +285,7 @@ impl Executor {
                 provenance,
                 now: self.control.clock.now(),
                 shell: Some((contents, pool.clone())),
+                is_letters: false,
             },
         );
     }
@@ -301,6 +307,7 @@ impl Executor {
             provenance,
             now: self.control.clock.now(),
             shell: None,
+            is_letters: false,
         };
         if let Some(port) = self.nodes[node].ports[0] {
             self.start(port, messages, head);
@@ -320,9 +327,33 @@ impl Executor {
         });
     }
 
-    /// The buffer of a source's messages that have been worked off, if no stage has taken them away.
-    pub(crate) fn take_spent_source(&mut self) -> Option<Box<dyn Messages>> {
-        self.outbox.spent_head.take()
+    /// A used buffer for messages of a source: its last one, or one that came back along the edge on which its
+    /// messages leave.
+    pub(crate) fn recycled(&mut self, source: NodeId) -> Option<Box<dyn Messages>> {
+        if let Some(messages) = self.outbox.spent_head.take() {
+            return Some(messages);
+        }
+        let port = self.nodes[self.node_index(source)].ports[0]?;
+        self.fresh(port)
+    }
+
+    /// A used buffer for messages of an output, where some have come back.
+    fn fresh(&mut self, port: usize) -> Option<Box<dyn Messages>> {
+        if let Some(messages) = self.ports[port].free.pop() {
+            return Some(messages);
+        }
+        match *self.ports[port].consumers.last()? {
+            Consumer::Edge(edge) => self.outbox.fresh(edge),
+            Consumer::Take(node) => {
+                let node = self.node_index(node);
+                let port = match self.nodes[node].code {
+                    Instance::Key(_) => self.nodes[node].ports[0]?,
+                    _ => return None,
+                };
+                self.fresh(port)
+            }
+            Consumer::Look(_) => None,
+        }
     }
 
     /// Whether a head is being worked on.
@@ -382,10 +413,17 @@ impl Executor {
         let Some(frame) = self.stack.pop() else {
             return;
         };
+        if let Some(mut origin) = frame.origin
+            && self.spare_origins.len() < 4
+        {
+            origin.clear();
+            self.spare_origins.push(origin);
+        }
         if let Some(mut messages) = frame.messages {
             messages.clear();
             if self.stack.is_empty() {
-                self.outbox.spent_head = Some(messages);
+                let is_letters = self.head.as_ref().is_some_and(|head| head.is_letters);
+                self.outbox.spent_head = Some(messages).filter(|_| !is_letters);
             } else if self.ports[frame.port].free.len() < 4 {
                 self.ports[frame.port].free.push(messages);
             }
@@ -468,28 +506,23 @@ impl Executor {
 
     /// Makes a frame of each output that has messages, and an empty output again.
     fn push_outputs(&mut self, node: usize, depth: usize) {
-        let state = &mut self.nodes[node];
         let mut made = 0;
-        for (output, port) in state.outputs.ports.iter_mut().zip(&state.ports) {
-            let Some(messages) = &mut output.messages else {
+        for index in 0..self.nodes[node].ports.len() {
+            let output = &mut self.nodes[node].outputs.ports[index];
+            let Some(mut messages) = output.messages.take_if(|messages| !messages.is_empty()) else {
                 continue;
             };
-            if messages.is_empty() {
-                continue;
-            }
+            let spare = self.spare_origins.pop().unwrap_or_default();
+            let mut origin = std::mem::replace(&mut output.origin, spare);
             made += messages.len();
-            let Some(port) = *port else {
+            let Some(port) = self.nodes[node].ports[index] else {
                 messages.clear();
-                output.origin.clear();
+                origin.clear();
+                self.nodes[node].outputs.ports[index] = Output { messages: Some(messages), origin };
                 continue;
             };
-            let fresh = self.ports[port]
-                .free
-                .pop()
-                .or_else(|| self.outbox.fresh(&self.ports[port].consumers))
-                .unwrap_or_else(|| messages.empty());
-            let messages = std::mem::replace(messages, fresh);
-            let mut origin = std::mem::take(&mut output.origin);
+            let fresh = self.fresh(port).unwrap_or_else(|| messages.empty());
+            self.nodes[node].outputs.ports[index].messages = Some(fresh);
             if let Some(parent) = &self.stack[depth].origin {
                 origin
                     .iter_mut()
@@ -504,14 +537,14 @@ impl Executor {
                 cursor: 0,
             });
         }
-        self.counts[state.id.index()].add_out(made);
+        self.counts[self.nodes[node].id.index()].add_out(made);
     }
 
     /// Lets a `split`, `key_by` or `collect` take the messages of frame `depth`.
     fn take(&mut self, node: usize, depth: usize) -> Result<(), Failure> {
         self.store_keys_of_head(node, depth)?;
         let mut choices = Vec::new();
-        let mut hashes = Vec::new();
+        let mut hashes = self.outbox.spare_hashes();
         let mut dead = Vec::new();
         let mut dropped = Vec::new();
         let len = self.stack[depth]
@@ -550,7 +583,8 @@ impl Executor {
                 cursor: 0,
             });
         }
-        for (port, letter) in dead {
+        // The last frame is the first to be worked on.
+        for (port, letter) in dead.into_iter().rev() {
             self.stack.push(letter.into_frame(port));
         }
         Ok(())
@@ -581,8 +615,6 @@ impl Executor {
                     choices,
                 )
             }),
-            // One worker owns every key, and finds the hash when it looks for the slot.
-            Instance::Key(_) if self.outbox.workers() == 1 => Ok(()),
             Instance::Key(code) => guarded(&progress, || {
                 code.hash(
                     Keyed {

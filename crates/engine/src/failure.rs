@@ -3,6 +3,7 @@
 //! **Invariants.** The first failure of a run is the one that is reported. Text about messages is bounded.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wallaroo_core::{Code, ConnectorError, Location};
 
@@ -35,7 +36,7 @@ impl fmt::Display for Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The user's code failed for a message.
-    #[error("{}", user_text(.stage, .location, .key, .origin, .message, .error, *.panicked))]
+    #[error("{}", user_text(.stage, .location, .key, .origin, .message, .error, *.code))]
     User {
         /// The stage.
         stage: String,
@@ -49,11 +50,25 @@ pub enum Failure {
         message: Vec<u8>,
         /// The error's text with its causes, or the panic's.
         error: String,
-        /// Whether it was a panic.
-        panicked: bool,
+        /// The stable code, which tells an error from a panic.
+        code: Code,
+    },
+    /// A message cannot be encoded for a sink.
+    #[error("the sink {sink:?} ({location}) cannot encode a message: {error}; {origin}{}; choose another format, or change the message in a stage before the sink", shown(.message))]
+    Encode {
+        /// The sink.
+        sink: String,
+        /// Where the user's program adds the sink.
+        location: Location,
+        /// Where the message came from.
+        origin: Origin,
+        /// The message as JSON.
+        message: Vec<u8>,
+        /// The encoder's error.
+        error: String,
     },
     /// A record could not be decoded.
-    #[error("cannot decode a message: {origin}: {error}{}{}; correct the input, or let the source skip such records with .on_error(OnError::Skip)", causes(.error), shown(.message))]
+    #[error("cannot decode a message: {origin}: {}{}; correct the input, or let the source skip such records with .on_error(OnError::Skip) or keep them with .dead_letter(name, sink)", .error.full_text(), shown(.message))]
     Decode {
         /// Where the record came from.
         origin: Origin,
@@ -63,7 +78,7 @@ pub enum Failure {
         error: ConnectorError,
     },
     /// A source cannot be read.
-    #[error("the source {source_name:?} failed: {error}{}", causes(.error))]
+    #[error("the source {source_name:?} failed: {}", .error.full_text())]
     Source {
         /// The source.
         source_name: String,
@@ -71,12 +86,20 @@ pub enum Failure {
         error: ConnectorError,
     },
     /// A sink cannot be written.
-    #[error("the sink {sink:?} failed: {error}{}", causes(.error))]
+    #[error("the sink {sink:?} failed: {}", .error.full_text())]
     Sink {
         /// The sink.
         sink: String,
         /// Why.
         error: ConnectorError,
+    },
+    /// The code of a source or sink panicked.
+    #[error("the {connector} panicked: {text}; correct its code, which may be a decoder or an iterator of yours")]
+    Panic {
+        /// Which one.
+        connector: Connector,
+        /// The panic's text.
+        text: String,
     },
     /// A state object could not be stored or read back.
     #[error(
@@ -109,14 +132,52 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Failure::User { panicked: true, .. } => Code::UserPanic,
-            Failure::User { .. } => Code::UserError,
+            Failure::User { code, .. } => *code,
+            Failure::Encode { .. } => Code::Encode,
+            Failure::Panic { .. } => Code::UserPanic,
             Failure::Decode { error, .. } => error.code().unwrap_or(Code::Decode),
             Failure::Source { error, .. } => error.code().unwrap_or(Code::SourceUnreadable),
             Failure::Sink { error, .. } => error.code().unwrap_or(Code::SinkWrite),
             Failure::State { .. } => Code::StateCodec,
             Failure::Resources { .. } => Code::Resources,
             Failure::Bug { .. } => Code::Bug,
+        }
+    }
+}
+
+/// A source or sink by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Connector {
+    /// A source.
+    Source(String),
+    /// A sink.
+    Sink(String),
+}
+
+impl fmt::Display for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Connector::Source(name) => write!(f, "source {name:?}"),
+            Connector::Sink(name) => write!(f, "sink {name:?}"),
+        }
+    }
+}
+
+impl Connector {
+    /// Calls the code of a connector. Its errors and panics become failures.
+    pub(crate) fn call<R>(
+        name: impl Fn() -> Connector,
+        call: impl FnOnce() -> Result<R, ConnectorError>,
+    ) -> Result<R, Failure> {
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(result) => result.map_err(|error| match name() {
+                Connector::Source(source_name) => Failure::Source { source_name, error },
+                Connector::Sink(sink) => Failure::Sink { sink, error },
+            }),
+            Err(payload) => Err(Failure::Panic {
+                connector: name(),
+                text: panic_text(payload.as_ref()),
+            }),
         }
     }
 }
@@ -128,14 +189,18 @@ fn user_text(
     origin: &Origin,
     message: &[u8],
     error: &str,
-    panicked: bool,
+    code: Code,
 ) -> String {
-    let how = if panicked { "panicked" } else { "failed" };
+    let how = if code == Code::UserPanic {
+        "panicked"
+    } else {
+        "failed"
+    };
     let key = key
         .as_ref()
-        .map(|key| format!(", key {key}"))
+        .map(|key| format!("; key {key}"))
         .unwrap_or_default();
-    let policy = "correct it, or let the stage skip such messages with .on_error(OnError::Skip) or keep them with .dead_letter(…)";
+    let policy = "correct the function or the input, or let the stage skip such messages with .on_error(OnError::Skip) or keep them with .dead_letter(name, sink)";
     format!(
         "the stage {stage:?} ({location}) {how}: {error}{key}; {origin}{}; {policy}",
         shown(message)

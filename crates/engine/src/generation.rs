@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use timely::CommunicationConfig;
 use timely::WorkerConfig;
-use wallaroo_core::KeyGroupCount;
+use wallaroo_core::{KeyGroupCount, NodeId};
 use wallaroo_state::{Assignment, WorkerIndex};
 
 use crate::batch::Pool;
@@ -17,12 +17,12 @@ use crate::baton::Baton;
 use crate::control::{Control, Epoch};
 use crate::executor::Table;
 use crate::failure::{Failure, panic_text};
-use crate::layout::Layout;
+use crate::layout::{Layout, SinkNumbers};
 use crate::listener::EpochListener;
 use crate::program::Program;
 use crate::run::Simulation;
 use crate::status::NodeCounts;
-use crate::worker::{self, Assets, Shared, sink_numbers};
+use crate::worker::{self, Assets, Shared};
 
 /// What a generation is run with.
 pub(crate) struct Setting {
@@ -109,9 +109,16 @@ fn distribute(
         distributed[*next % workers].partitions.push(partition);
         *next += 1;
     }
-    let numbers = sink_numbers(program);
+    let numbers = SinkNumbers::of(&program.plan);
+    let mut writers: BTreeMap<NodeId, usize> = BTreeMap::new();
     for sink in assets.sinks {
-        distributed[numbers[sink.node] % workers].sinks.push(sink);
+        // The first writer of a sink goes to the sink's owner; further ones only exist where every worker
+        // has one. Those of workers that are gone have been flushed, and end here.
+        let number = writers.entry(sink.node).or_default();
+        if *number < workers {
+            distributed[(numbers.number(sink.node) + *number) % workers].sinks.push(sink);
+        }
+        *number += 1;
     }
     // A table stays with the worker it came from as far as that worker is still there; the key groups that
     // have another owner move.

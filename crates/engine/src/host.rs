@@ -303,6 +303,9 @@ pub trait ErasedSink: Send {
     /// When the sink cannot be opened.
     fn open(&mut self, waker: &Waker) -> Result<Box<dyn ErasedWriter>, ConnectorError>;
 
+    /// As [`wallaroo_core::Sink::per_worker`].
+    fn per_worker(&self) -> bool;
+
     /// As [`wallaroo_core::Sink::redirect`].
     ///
     /// # Errors

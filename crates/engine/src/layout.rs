@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use wallaroo_core::{NodeId, NodeKind, Plan, PlanError, Port};
+use wallaroo_core::{Node, NodeId, NodeKind, Plan, PlanError, Port};
 
 /// Index of a region.
 pub(crate) type RegionIndex = usize;
@@ -74,7 +74,10 @@ pub(crate) struct Layout {
 impl Layout {
     /// # Errors
     /// When states feed each other in a circle.
-    pub(crate) fn of(plan: &Plan) -> Result<Layout, PlanError> {
+    pub(crate) fn of(
+        plan: &Plan,
+        per_worker: impl Fn(NodeId) -> bool,
+    ) -> Result<Layout, PlanError> {
         let levels = plan.levels()?;
         let region_of = regions_of(plan, &levels);
         let mut layout = Layout {
@@ -96,12 +99,18 @@ impl Layout {
             layout.regions[region].nodes.push(id);
         }
         for port in ports(plan) {
-            layout.add_consumers(plan, &region_of, port);
+            layout.add_consumers(plan, &region_of, port, &per_worker);
         }
         Ok(layout)
     }
 
-    fn add_consumers(&mut self, plan: &Plan, region_of: &[RegionIndex], port: Port) {
+    fn add_consumers(
+        &mut self,
+        plan: &Plan,
+        region_of: &[RegionIndex],
+        port: Port,
+        per_worker: &impl Fn(NodeId) -> bool,
+    ) {
         let region = region_of[port.node.index()];
         let keyed = sends_by_key(plan, port);
         let mut inside = Vec::new();
@@ -121,6 +130,7 @@ impl Layout {
                 .copied()
                 .find(|node| plan.node(*node).kind == NodeKind::Sink);
             let route = match sink {
+                Some(sink) if per_worker(sink) => Route::Local,
                 Some(sink) => Route::Sink(sink),
                 None if keyed => Route::Keyed(port.node),
                 None => Route::Local,
@@ -140,6 +150,36 @@ impl Layout {
         if !inside.is_empty() {
             self.consumers.insert(port, inside);
         }
+    }
+}
+
+/// The sinks of a plan, numbered.
+#[derive(Clone, Debug)]
+pub(crate) struct SinkNumbers {
+    /// By node; absent for nodes that are not sinks.
+    numbers: Vec<Option<usize>>,
+}
+
+impl SinkNumbers {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let mut next = 0..;
+        let number = |node: &Node| {
+            (node.kind == NodeKind::Sink)
+                .then(|| next.next())
+                .flatten()
+        };
+        SinkNumbers {
+            numbers: plan.nodes.iter().map(number).collect(),
+        }
+    }
+
+    pub(crate) fn is_sink(&self, id: NodeId) -> bool {
+        self.numbers[id.index()].is_some()
+    }
+
+    /// The number of a sink; it decides which worker owns it.
+    pub(crate) fn number(&self, sink: NodeId) -> usize {
+        self.numbers[sink.index()].expect("the node is a sink")
     }
 }
 

@@ -27,6 +27,10 @@ pub trait EpochListener: Send + Sync {
     /// A source partition has given all its messages of an epoch.
     fn source_reached(&self, epoch: Epoch, position: SourcePosition);
 
-    /// A worker has applied all messages of an epoch to its states.
+    /// A worker has applied all messages of an epoch to its states. Called for each operator that has states.
     fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<Changes>);
+
+    /// A generation has ended without a failure: everything read has gone through the sinks, the last epoch
+    /// has been reported, and no worker runs. Called on the thread of the run, before the next generation.
+    fn generation_ended(&self) {}
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use wallaroo_core::{Messages, NodeId, Plan, Port};
 
+use crate::generation::unpoisoned;
 use crate::host::{
     ErasedSink, ErasedSource, KeyExtractor, Splitter, Stage, StateObjects, StateStage,
 };
@@ -66,6 +67,14 @@ pub struct Program {
 }
 
 impl Program {
+    /// Whether a node is a sink with a writer on every worker.
+    pub(crate) fn has_writer_per_worker(&self, id: NodeId) -> bool {
+        match self.code(id) {
+            NodeCode::Sink(sink) => unpoisoned(sink).per_worker(),
+            _ => false,
+        }
+    }
+
     /// The code of a node.
     #[must_use]
     pub fn code(&self, id: NodeId) -> &NodeCode {

@@ -302,7 +302,7 @@ impl Region {
         self.links.send(&mut executor.outbox.ready, |_| &capability);
     }
 
-    /// Ends the open epoch when nothing of it can come in any more; true when there is stashed work then.
+    /// Ends the open epoch when nothing of it can come in any more; true when the next one is open then.
     fn end_epoch(
         &mut self,
         executor: &mut Executor,
@@ -311,27 +311,26 @@ impl Region {
         if !executor.has_state() {
             return Ok(false);
         }
-        match &self.around.listener {
-            None => executor.drop_unwanted_changes(),
-            Some(_) => {}
+        if self.around.listener.is_none() {
+            executor.drop_unwanted_changes();
         }
-        // With the end of all input the last epoch is ended by whoever runs the generation.
-        let Some(frontier) = frontier else {
-            return Ok(self.unstash(Epoch(u32::MAX)));
-        };
-        if epoch_of(frontier) <= self.open {
+        if self.reached.is_done() || frontier.is_some_and(|time| epoch_of(time) <= self.open) {
             return Ok(false);
         }
         if let Some(listener) = &self.around.listener {
             listener.states_changed(self.open, self.around.worker, executor.changes()?);
+        }
+        // With the end of all input the last epoch ends: the one of the last stashed batch.
+        if frontier.is_none() && self.stash.is_empty() {
+            return Ok(false);
         }
         self.open = Epoch(self.open.0 + 1);
         self.unstash(self.open);
         Ok(true)
     }
 
-    /// Moves stashed batches of epochs up to `epoch` to the pending ones; says whether there were any.
-    fn unstash(&mut self, epoch: Epoch) -> bool {
+    /// Moves stashed batches of epochs up to `epoch` to the pending ones.
+    fn unstash(&mut self, epoch: Epoch) {
         let (now, later): (VecDeque<_>, VecDeque<_>) = self
             .stash
             .drain(..)
@@ -342,9 +341,7 @@ impl Region {
                 .control
                 .queue(self.around.level, waiting.contents.bytes);
         }
-        let any = !now.is_empty();
         self.pending.extend(now);
-        any
     }
 }
 

@@ -5,16 +5,18 @@
 //! every waiter gets.
 
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wallaroo_core::{
-    Clock, Code, ConnectorError, KeyGroupCount, NodeKind, PartitionId, PlanError, SystemClock,
+    Clock, Code, ConnectorError, KeyGroupCount, Node, NodeId, NodeKind, PartitionId, PlanError, SystemClock,
 };
 
 use crate::control::{Control, Epoch, Limits, PartitionName};
-use crate::failure::{Failure, causes};
+use crate::failure::{Failure, panic_text};
+use crate::host::ErasedSink;
 use crate::generation::{self, Setting, unpoisoned};
 use crate::layout::Layout;
 use crate::listener::EpochListener;
@@ -80,7 +82,7 @@ pub enum StartError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A source cannot be opened.
-    #[error("cannot open the source {name:?}: {error}{}", causes(.error))]
+    #[error("cannot open the source {name:?}: {}", .error.full_text())]
     Source {
         /// The source.
         name: String,
@@ -88,7 +90,7 @@ pub enum StartError {
         error: ConnectorError,
     },
     /// A sink cannot be opened.
-    #[error("cannot open the sink {name:?}: {error}{}", causes(.error))]
+    #[error("cannot open the sink {name:?}: {}", .error.full_text())]
     Sink {
         /// The sink.
         name: String,
@@ -161,7 +163,7 @@ impl Run {
             return Err(StartError::PanicAbort);
         }
         program.plan.check()?;
-        let layout = Layout::of(&program.plan)?;
+        let layout = Layout::of(&program.plan, |id| program.has_writer_per_worker(id))?;
         let program = Arc::new(program);
         let (assets, names) = open(&program, options.workers.get())?;
         let counts: Arc<[NodeCounts]> = program
@@ -283,7 +285,13 @@ fn supervise(
     assets: Assets,
     names: &[PartitionName],
 ) {
-    let outcome = match generations(inner, layout, options, assets, names) {
+    let run = || generations(inner, layout, options, assets, names);
+    let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
+        Err(Failure::Bug {
+            error: panic_text(payload.as_ref()),
+        })
+    });
+    let outcome = match ended {
         Ok(()) => Outcome::Completed,
         Err(failure) => Outcome::Failed(Arc::new(failure)),
     };
@@ -322,6 +330,9 @@ fn generations(
                 control.stop();
             }
         }
+        for id in inner.program.plan.ids() {
+            top_up_writers(&inner.program, id, &mut assets, workers.get())?;
+        }
         let setting = Setting {
             program: Arc::clone(&inner.program),
             layout: layout.clone(),
@@ -334,6 +345,9 @@ fn generations(
             workers,
         };
         assets = generation::run(setting, assets)?;
+        if let Some(listener) = &options.listener {
+            listener.generation_ended();
+        }
         let ended = assets
             .partitions
             .iter()
@@ -379,20 +393,12 @@ fn open(program: &Program, workers: usize) -> Result<(Assets, Vec<PartitionName>
             }
             NodeCode::Sink(sink) => {
                 debug_assert_eq!(node.kind, NodeKind::Sink);
-                let wake = Arc::new(WakeSlot::default());
-                let writer =
-                    unpoisoned(sink)
-                        .open(&wake.waker())
-                        .map_err(|error| StartError::Sink {
-                            name: node.name.clone(),
-                            error,
-                        })?;
-                assets.sinks.push(OpenSink {
-                    name: node.name.clone(),
-                    node: id.index(),
-                    writer,
-                    wake,
-                });
+                let opened =
+                    open_sink(node, id, sink.as_ref()).map_err(|error| StartError::Sink {
+                        name: node.name.clone(),
+                        error,
+                    })?;
+                assets.sinks.push(opened);
             }
             NodeCode::Stage(_)
             | NodeCode::State(_)
@@ -402,6 +408,48 @@ fn open(program: &Program, workers: usize) -> Result<(Assets, Vec<PartitionName>
         }
     }
     Ok((assets, names))
+}
+
+fn open_sink(
+    node: &Node,
+    id: NodeId,
+    sink: &Mutex<dyn ErasedSink>,
+) -> Result<OpenSink, ConnectorError> {
+    let wake = Arc::new(WakeSlot::default());
+    let writer = unpoisoned(sink).open(&wake.waker())?;
+    Ok(OpenSink {
+        name: node.name.clone(),
+        node: id,
+        writer,
+        wake,
+    })
+}
+
+/// Opens writers until a sink that has one per worker has enough of them.
+fn top_up_writers(
+    program: &Program,
+    id: NodeId,
+    assets: &mut Assets,
+    workers: usize,
+) -> Result<(), Failure> {
+    let NodeCode::Sink(sink) = program.code(id) else {
+        return Ok(());
+    };
+    let node = program.plan.node(id);
+    let mut open = assets
+        .sinks
+        .iter()
+        .filter(|sink| sink.node == id)
+        .count();
+    while program.has_writer_per_worker(id) && open < workers {
+        let opened = open_sink(node, id, sink.as_ref()).map_err(|error| Failure::Sink {
+            sink: node.name.clone(),
+            error,
+        })?;
+        assets.sinks.push(opened);
+        open += 1;
+    }
+    Ok(())
 }
 
 /// The one place of this crate that starts a thread of its own; timely starts the workers.

@@ -12,7 +12,7 @@ use timely::dataflow::operators::InputCapability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
-use wallaroo_core::Write;
+use wallaroo_core::{NodeId, Write};
 
 use crate::batch::{Batch, Contents, Pool};
 use crate::control::{Control, Time};
@@ -26,7 +26,7 @@ use crate::wake::WakeSlot;
 /// A sink that is open, with its way to be woken.
 pub(crate) struct OpenSink {
     pub(crate) name: String,
-    pub(crate) node: usize,
+    pub(crate) node: NodeId,
     pub(crate) writer: Box<dyn ErasedWriter>,
     pub(crate) wake: Arc<WakeSlot>,
 }
@@ -144,7 +144,7 @@ impl SinkOperator {
             let before = contents.messages.len();
             let written = writer.write(contents.messages.as_mut()).map_err(fail)?;
             let left = contents.messages.len();
-            counts[*node].add_in(before - left);
+            counts[node.index()].add_in(before - left);
             *unflushed = true;
             if left > 0 {
                 debug_assert_eq!(

@@ -128,7 +128,7 @@ pub(crate) fn build<'scope>(
     let (links, streams) = Links::add(&mut builder, outputs);
     let address = builder.operator_info().address.clone();
     let activator = scope.activator_for(address.clone());
-    builder.build(move |capabilities| {
+    builder.build_reschedule(move |capabilities| {
         let mut region = SourceRegion {
             links,
             executor,
@@ -145,7 +145,11 @@ pub(crate) fn build<'scope>(
             empties,
             asked_to_stop: false,
         };
-        move |_: &[_]| region.schedule()
+        // An operator without edges holds no capability; timely would drop it before its input has ended.
+        move |_: &[_]| {
+            region.schedule();
+            region.open
+        }
     });
     (address.to_vec(), streams)
 }
@@ -432,7 +436,7 @@ impl SourceRegion {
         self.shared.ledger.borrow_mut().spend(self.time, bytes);
         batch.bytes = 0;
         let empty = executor
-            .take_spent_source()
+            .recycled(source)
             .unwrap_or_else(|| self.empty_for(source));
         executor.begin_source(source, &mut batch, empty);
         self.batch = Some((source, batch));

@@ -22,7 +22,7 @@ use crate::baton::{Baton, Random};
 use crate::control::{Control, Epoch, Time};
 use crate::executor::{Executor, Outbox, Owners, Table};
 use crate::failure::{Failure, panic_text};
-use crate::layout::{EdgeIndex, Layout, RegionIndex};
+use crate::layout::{EdgeIndex, Layout, RegionIndex, SinkNumbers};
 use crate::ledger::Ledger;
 use crate::listener::EpochListener;
 use crate::program::{NodeCode, Program};
@@ -210,9 +210,9 @@ fn build(worker: &mut Worker, shared: &Shared, assets: Assets) -> Parts {
         mut partitions,
         sinks,
     } = assets;
-    let mut sinks: BTreeMap<usize, OpenSink> =
+    let mut sinks: BTreeMap<NodeId, OpenSink> =
         sinks.into_iter().map(|sink| (sink.node, sink)).collect();
-    let sink_numbers = sink_numbers(&shared.program);
+    let sink_numbers = SinkNumbers::of(&shared.program.plan);
     let mut parts = Parts {
         executors: Vec::new(),
         partitions: Vec::new(),
@@ -251,7 +251,7 @@ fn build(worker: &mut Worker, shared: &Shared, assets: Assets) -> Parts {
                 .map(|edge| shared.pools[*edge].clone())
                 .collect();
             if shared.program.plan.node(first).kind == NodeKind::Sink {
-                let sink = Rc::new(RefCell::new(sinks.remove(&first.index())));
+                let sink = Rc::new(RefCell::new(sinks.remove(&first)));
                 let address = sink::build(
                     scope,
                     name,
@@ -350,17 +350,6 @@ fn in_level_order(layout: &Layout) -> Vec<RegionIndex> {
     let mut order: Vec<RegionIndex> = (0..layout.regions.len()).collect();
     order.sort_by_key(|region| (layout.regions[*region].level, *region));
     order
-}
-
-/// For each node that is a sink its number among the sinks.
-pub(crate) fn sink_numbers(program: &Program) -> Vec<usize> {
-    let mut next = 0;
-    let number = |node: &wallaroo_core::Node| {
-        let number = next;
-        next += usize::from(node.kind == NodeKind::Sink);
-        number
-    };
-    program.plan.nodes.iter().map(number).collect()
 }
 
 fn empties(program: &Program, nodes: &[NodeId]) -> Vec<(NodeId, Box<dyn wallaroo_core::Messages>)> {

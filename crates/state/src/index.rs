@@ -7,8 +7,9 @@
 //!
 //! The whole hash is in the entry and the marks are in an array of their own, so that the path of a known integer key
 //! does not touch the headers. With half hashes and with marks in the headers, 8 bytes less per key, a record of
-//! examples/index_speed cost 10.7 instead of 7.9 ns (10k integers) and 47 instead of 42 ns (1M). Own tables of one cache
-//! line per bucket, compared by vector or cell by cell, and linear probing were no faster than hashbrown.
+//! examples/index_speed cost 10.7 instead of 8.1 ns with 10k integers; with 1M the difference was noise. Rejected: own
+//! tables with a cache line per bucket, compared cell by cell (3% faster at 10k keys, before the cost of full buckets)
+//! or by vector (slower in baseline x86-64), and linear probing (slower from 10k keys on).
 //!
 //! Exactly one epoch is open. [`KeyIndex::touch`] marks a slot as changed in it; [`KeyIndex::take_dirty`] closes it,
 //! tells what a checkpoint must contain and opens the next. A mark is the number of the epoch of a slot's last touch, so

@@ -2,7 +2,7 @@
 //!
 //! A byte source is a transport, a framing and a format: `file("ticks.csv").csv::<Tick>()`. A byte sink is a
 //! target and an encoder: `stdout().json()`. Others carry messages as they are: [`iter`], [`generator`],
-//! [`channel`], [`memory`], [`discard`]. All options, limits and errors are in `docs/connectors.md`, what is
+//! [`channel`], [`memory`], [`latest`], [`discard`]. All options, limits and errors are in `docs/connectors.md`, what is
 //! delivered after a failure in `docs/delivery.md`.
 //!
 //! **Invariants.** Connectors use the traits of `wallaroo-core` only, as connectors of others do; they know neither
@@ -30,8 +30,8 @@ pub use framing::FrameHeader;
 pub use generator::{Generator, generator};
 pub use iter::{Iter, iter};
 pub use sink::{
-    ByteSink, Discard, Encoded, FileOutput, IntoSink, MemorySink, SinkParts, StdoutOutput,
-    TcpOutput, discard, file_sink, memory, stdout, tcp_sink,
+    ByteSink, Discard, Encoded, FileOutput, IntoSink, LatestSink, MemorySink, SinkParts,
+    StdoutOutput, TcpOutput, discard, file_sink, latest, memory, stdout, tcp_sink,
 };
 pub use source::{ByteSource, Bytes, FileInput, Transport, file};
 pub use tcp::{ListenerHandle, TcpInput, tcp_listener};

@@ -43,6 +43,13 @@ impl Error {
         }
     }
 
+    /// The same error with something added to its text.
+    pub(crate) fn with_note(mut self, note: &str) -> Self {
+        self.text.push_str("; ");
+        self.text.push_str(note);
+        self
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -4,6 +4,7 @@
 
 mod app;
 mod code;
+mod command_line;
 pub mod connectors;
 mod context;
 mod error;
@@ -13,6 +14,7 @@ mod output;
 mod running;
 mod state;
 mod stream;
+pub mod testing;
 
 pub use app::{App, Options};
 pub use connectors::*;

@@ -4,9 +4,11 @@
 //! handled; under `Fail` the run ends and nothing more is called.
 
 use wallaroo_core::source::Rejected;
-use wallaroo_core::{DeadLetter, KeyView, NodeId, OnError};
+use wallaroo_core::{
+    Code, ConnectorError, DeadLetter, KeyError, KeyView, NodeId, NodeKind, OnError, PartitionId, Provenance,
+};
 
-use super::{Executor, Frame, HeadKeys, Instance};
+use super::{Executor, Frame, Head, HeadKeys, Instance};
 use crate::failure::{Failure, Origin, causes};
 use crate::host::{Cause, Failed};
 
@@ -35,7 +37,7 @@ struct Described {
     key: Option<String>,
     message: Vec<u8>,
     error: String,
-    panicked: bool,
+    code: Code,
 }
 
 impl Executor {
@@ -68,6 +70,15 @@ impl Executor {
         let id = self.nodes[node].id;
         let plan_node = self.program.plan.node(id);
         match self.nodes[node].on_error {
+            OnError::Fail if plan_node.kind == NodeKind::Encode && described.code == Code::UserError => {
+                Err(Failure::Encode {
+                    sink: plan_node.name.trim_end_matches(" (encode)").to_owned(),
+                    location: plan_node.location.clone(),
+                    origin: described.origin,
+                    message: described.message,
+                    error: described.error,
+                })
+            }
             OnError::Fail => Err(Failure::User {
                 stage: plan_node.name.clone(),
                 location: plan_node.location.clone(),
@@ -75,7 +86,7 @@ impl Executor {
                 origin: described.origin,
                 message: described.message,
                 error: described.error,
-                panicked: described.panicked,
+                code: described.code,
             }),
             OnError::Skip => {
                 self.counts[id.index()].add_dropped(1);
@@ -106,14 +117,17 @@ impl Executor {
         }
     }
 
-    /// Applies the policy of a source to records that it could not decode.
-    pub(crate) fn reject(
+    /// Applies the policy of a source to records that it could not decode. Under `DeadLetter` it begins with
+    /// their letters.
+    pub(crate) fn begin_rejected(
         &mut self,
         source: NodeId,
-        partition: wallaroo_core::PartitionId,
+        partition: PartitionId,
         rejected: Vec<Rejected>,
     ) -> Result<(), Failure> {
         let node = self.node_index(source);
+        let mut letters = Vec::new();
+        let mut provenance = Provenance::default();
         for record in rejected {
             let origin = self.control.origin(partition, record.number);
             self.counts[source.index()].add_dropped(1);
@@ -131,44 +145,33 @@ impl Executor {
                     "record skipped"
                 ),
                 OnError::DeadLetter => {
-                    let Some(port) = self.nodes[node].dead_letters else {
-                        continue;
-                    };
-                    let error = format!("{}{}", record.error, causes(&record.error));
-                    let letter = DeadLetter {
+                    provenance.push(partition, record.number);
+                    letters.push(DeadLetter {
                         stage: origin.source.clone(),
                         source: origin.source,
                         partition: origin.partition,
                         position: record.number,
                         key: None,
                         message: record.bytes,
-                        error,
-                    };
-                    self.begin_dead_letter(port, letter, partition);
+                        error: record.error.full_text(),
+                    });
                 }
             }
         }
+        if let Some(port) = self.nodes[node].dead_letters
+            && !letters.is_empty()
+        {
+            let head = Head {
+                keys: HeadKeys::None,
+                hashes: Vec::new(),
+                provenance,
+                now: self.control.clock.now(),
+                shell: None,
+                is_letters: true,
+            };
+            self.start(port, Box::new(letters), head);
+        }
         Ok(())
-    }
-
-    fn begin_dead_letter(
-        &mut self,
-        port: usize,
-        letter: DeadLetter,
-        partition: wallaroo_core::PartitionId,
-    ) {
-        let mut provenance = wallaroo_core::Provenance::default();
-        provenance.push(partition, letter.position);
-        let frame = Frame {
-            messages: Some(Box::new(vec![letter])),
-            origin: None,
-            hashes: Vec::new(),
-            port,
-            consumer: 0,
-            cursor: 0,
-        };
-        self.outbox
-            .send_aside(&self.ports[port].consumers, frame.messages, &provenance);
     }
 
     fn describe(&mut self, node: usize, depth: usize, failed: Failed) -> Described {
@@ -191,17 +194,18 @@ impl Executor {
             .as_ref()
             .map(|head| head.provenance.get(head_index))
             .unwrap_or_default();
-        let (error, panicked) = match failed.cause {
-            Cause::Error(error) => (format!("{error}{}", causes(error.as_ref())), false),
-            Cause::Panic(text) => (text, true),
-            Cause::Key(error) => (error.to_string(), false),
+        let (error, code) = match failed.cause {
+            Cause::Error(error) => (error_text(error.as_ref()), Code::UserError),
+            Cause::Panic(text) => (text, Code::UserPanic),
+            Cause::Key(error @ KeyError::TooLong { .. }) => (error.to_string(), Code::KeyTooLong),
+            Cause::Key(error) => (error.to_string(), Code::UserError),
         };
         Described {
             origin: self.control.origin(partition, position),
             key,
             message: message.unwrap_or_default(),
             error,
-            panicked,
+            code,
         }
     }
 
@@ -217,5 +221,13 @@ impl Executor {
                 keys.first().map(|key| text(key.view()))
             }
         }
+    }
+}
+
+/// An error with its causes.
+fn error_text(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+    match error.downcast_ref::<ConnectorError>() {
+        Some(error) => error.full_text(),
+        None => format!("{error}{}", causes(error)),
     }
 }

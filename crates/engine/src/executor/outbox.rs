@@ -15,7 +15,7 @@ use super::{BATCH_MESSAGES, Executor, HeadKeys};
 use crate::batch::{Batch, Contents, Pool};
 use crate::control::Control;
 use crate::failure::Failure;
-use crate::layout::{Consumer, EdgeIndex, Layout, RegionIndex, Route};
+use crate::layout::{Consumer, EdgeIndex, Layout, RegionIndex, Route, SinkNumbers};
 
 /// Who owns what.
 #[derive(Clone, Debug)]
@@ -38,6 +38,7 @@ struct Way {
     route: Route,
     /// Level of the region it leads to.
     level: usize,
+    is_sink: bool,
     sink_owner: usize,
     /// Whether stages beyond it need the keys written out.
     wants_keys: bool,
@@ -64,7 +65,7 @@ impl Outbox {
     pub(crate) fn new(
         layout: &Layout,
         region: RegionIndex,
-        sinks: &[usize],
+        sinks: &SinkNumbers,
         pools: &[Pool],
         owners: &Owners,
         control: &Arc<Control>,
@@ -74,11 +75,12 @@ impl Outbox {
             (edge.source == region).then(|| Way {
                 route: edge.route,
                 level: layout.regions[edge.target].level,
+                is_sink: sinks.is_sink(edge.consumers[0]),
                 sink_owner: match edge.route {
-                    Route::Sink(sink) => owners.of_sink(sinks[sink.index()]),
+                    Route::Sink(sink) => owners.of_sink(sinks.number(sink)),
                     Route::Local | Route::Keyed(_) => 0,
                 },
-                wants_keys: edge.route == Route::Local,
+                wants_keys: edge.route == Route::Local && !sinks.is_sink(edge.consumers[0]),
                 pool: pools[index].clone(),
                 gathered: (0..owners.workers).map(|_| None).collect(),
             })
@@ -102,15 +104,18 @@ impl Outbox {
         self.owners.groups
     }
 
-    /// A buffer that came back along an edge among these consumers.
-    pub(super) fn fresh(&mut self, consumers: &[Consumer]) -> Option<Box<dyn Messages>> {
-        let Some(Consumer::Edge(edge)) = consumers.last() else {
-            return None;
-        };
-        let mut contents = self.way(*edge).pool.take()?;
+    /// A buffer that came back along an edge.
+    pub(super) fn fresh(&mut self, edge: EdgeIndex) -> Option<Box<dyn Messages>> {
+        let mut contents = self.way(edge).pool.take()?;
         let messages = std::mem::replace(&mut contents.messages, Box::new(Vec::<()>::new()));
         self.shells.push(contents);
         Some(messages)
+    }
+
+    /// An empty list of hashes, in memory that has been used before if there is any.
+    pub(super) fn spare_hashes(&mut self) -> Vec<KeyHash> {
+        let shell = self.shells.last_mut();
+        shell.map(|contents| std::mem::take(&mut contents.hashes)).unwrap_or_default()
     }
 
     /// Contents around messages, in memory that has been used before if there is any.
@@ -147,22 +152,6 @@ impl Outbox {
                 destination,
             },
         ));
-    }
-
-    /// Sends messages that do not belong to the head.
-    pub(super) fn send_aside(
-        &mut self,
-        consumers: &[Consumer],
-        messages: Option<Box<dyn Messages>>,
-        provenance: &Provenance,
-    ) {
-        let (Some(messages), Some(Consumer::Edge(edge))) = (messages, consumers.last()) else {
-            return;
-        };
-        let mut contents = Box::new(Contents::new(messages));
-        contents.provenance = provenance.clone();
-        let destination = self.destination(*edge);
-        self.send_whole(*edge, destination, contents);
     }
 
     /// The worker all messages of an edge go to.
@@ -270,6 +259,8 @@ impl Executor {
         } else {
             Vec::new()
         };
+        // A second edge of the same `key_by` goes without: hashes are found again where they are missing.
+        let hashes = std::mem::take(&mut self.stack[depth].hashes);
         let frame = &self.stack[depth];
         let origin = frame.origin.as_deref();
         let head = self.head.as_ref().expect("a frame has a head");
@@ -277,12 +268,14 @@ impl Executor {
             matches!(self.outbox.way(edge).route, Route::Keyed(_)) && self.outbox.workers() > 1;
         if by_key {
             self.outbox
-                .send_by_key(edge, messages, &frame.hashes, &head.provenance, origin);
+                .send_by_key(edge, messages, &hashes, &head.provenance, origin);
+            self.stack[depth].hashes = hashes;
             return Ok(());
         }
-        let is_sink = matches!(self.outbox.way(edge).route, Route::Sink(_));
+        let is_sink = self.outbox.way(edge).is_sink;
         let mut contents = self.outbox.wrap(messages);
         contents.keys = keys;
+        contents.hashes = hashes;
         // Encoding is behind the messages of a sink; nothing there refers to single messages.
         if !is_sink {
             match origin {

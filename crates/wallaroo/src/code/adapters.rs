@@ -103,6 +103,10 @@ impl<M: Messages> ErasedSink for SinkOf<M> {
     fn redirect(&mut self, address: &str) -> Result<(), ConnectorError> {
         self.sink.redirect(address)
     }
+
+    fn per_worker(&self) -> bool {
+        self.sink.per_worker()
+    }
 }
 
 struct WriterOf<M> {

@@ -3,14 +3,13 @@
 //! **Invariants.** A key is hashed once: by the worker that reads the message if it may have to travel, else
 //! by the worker that looks for its slot.
 
-use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use wallaroo_core::messages::downcast;
 use wallaroo_core::{Key, KeyError, KeyHash, Messages, StoredKey};
 use wallaroo_engine::host::{Cause, Failed, KeyExtractor, Keyed};
-use wallaroo_state::{KeyIndex, Slot};
+use wallaroo_state::{KeyIndex, Resolved, Slot};
 
 use super::as_json;
 use crate::message::Message;
@@ -58,6 +57,25 @@ impl<T> Find<T> for OneKey {
     }
 }
 
+/// Marks the slot of a message as touched, if its key could be stored.
+#[inline]
+fn touched(
+    index: &mut KeyIndex,
+    resolved: Result<Resolved, KeyError>,
+    position: usize,
+) -> Result<Slot, Failed> {
+    match resolved {
+        Ok(resolved) => {
+            index.touch(resolved.slot);
+            Ok(resolved.slot)
+        }
+        Err(error) => Err(Failed {
+            index: position,
+            cause: Cause::Key(error),
+        }),
+    }
+}
+
 /// The code of a `key_by`.
 pub(crate) struct KeyCode<T, F> {
     find: F,
@@ -98,52 +116,40 @@ impl<T: Message, F: Find<T>> KeyExtractor for KeyCode<T, F> {
             progress,
         } = keyed;
         let messages = downcast::<Vec<T>>(messages);
-        let mut slot_of =
-            |at: &Cell<usize>, position: usize, message: &T, hash: Option<KeyHash>| {
-                at.set(position);
-                self.find
-                    .with(message, |key| {
-                        index.resolve(hash.unwrap_or_else(|| key.hash()), key)
-                    })
-                    .map(|resolved| {
-                        index.touch(resolved.slot);
-                        slots.push(resolved.slot);
-                    })
-                    .map_err(|error| Failed {
-                        index: position,
-                        cause: Cause::Key(error),
-                    })
-            };
+        slots.reserve(range.len());
+        let start = range.start;
+        // Three loops rather than one with choices in it: this is the hottest code there is.
         match (origin, hashes) {
             (None, None) => {
-                let start = range.start;
-                messages[range]
-                    .iter()
-                    .enumerate()
-                    .try_for_each(|(offset, message)| {
-                        slot_of(progress, start + offset, message, None)
-                    })
+                for (offset, message) in messages[range].iter().enumerate() {
+                    progress.set(start + offset);
+                    let resolved = self
+                        .find
+                        .with(message, |key| index.resolve(key.hash(), key));
+                    slots.push(touched(index, resolved, start + offset)?);
+                }
             }
             (None, Some(hashes)) => {
-                let start = range.start;
-                let known = messages[range.clone()]
-                    .iter()
-                    .zip(&hashes[range])
-                    .enumerate();
-                known.into_iter().try_for_each(|(offset, (message, hash))| {
-                    slot_of(progress, start + offset, message, Some(*hash))
-                })
+                let hashed = messages[range.clone()].iter().zip(&hashes[range]);
+                for (offset, (message, hash)) in hashed.enumerate() {
+                    progress.set(start + offset);
+                    let resolved = self.find.with(message, |key| index.resolve(*hash, key));
+                    slots.push(touched(index, resolved, start + offset)?);
+                }
             }
-            (Some(origin), hashes) => range.into_iter().try_for_each(|position| {
-                let at = origin[position] as usize;
-                slot_of(
-                    progress,
-                    position,
-                    &messages[at],
-                    hashes.map(|hashes| hashes[at]),
-                )
-            }),
+            (Some(origin), hashes) => {
+                for position in range {
+                    progress.set(position);
+                    let at = origin[position] as usize;
+                    let resolved = self.find.with(&messages[at], |key| {
+                        let hash = hashes.map_or_else(|| key.hash(), |hashes| hashes[at]);
+                        index.resolve(hash, key)
+                    });
+                    slots.push(touched(index, resolved, position)?);
+                }
+            }
         }
+        Ok(())
     }
 
     fn key(&mut self, messages: &dyn Messages, index: usize) -> Result<StoredKey, KeyError> {

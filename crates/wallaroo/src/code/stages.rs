@@ -90,6 +90,8 @@ impl<T: Message, O: Message, S: StateObject, R: Emit<O>, F: Fn(&mut S, &T) -> R>
     ) -> Result<usize, Failed> {
         let soft_limit = outputs.soft_limit;
         let (messages, origin) = outputs.ports[0].typed::<Vec<O>>();
+        messages.reserve(input.range.len());
+        origin.reserve(input.range.len());
         let preserve = state.preserve;
         let StateView { objects, slots, .. } = state;
         let table = objects

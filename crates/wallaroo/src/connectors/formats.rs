@@ -74,9 +74,7 @@ pub(super) fn of_user(error: BoxError, what: &str, code: Code) -> ConnectorError
     match error.downcast::<ConnectorError>() {
         Ok(error) if error.code().is_some() => *error,
         Ok(error) => error.with_code(code),
-        Err(error) => ConnectorError::new(format!("{what}: {error}"))
-            .with_code(code)
-            .with_cause(error),
+        Err(error) => ConnectorError::new(what).with_code(code).with_cause(error),
     }
 }
 
@@ -88,5 +86,4 @@ fn not_utf8(error: std::str::Utf8Error) -> ConnectorError {
     ))
     .with_help("convert the input to UTF-8, or read the bytes yourself with decode")
     .with_code(Code::Utf8)
-    .with_cause(error)
 }

@@ -7,13 +7,13 @@
 //! at a byte more than a bounded number of times, except where an over-long CSV record is given up. At most
 //! the limit (and a header) of bytes must be kept for a frame that is not complete.
 
-use wallaroo_core::{Code, ConnectorError};
-
+mod fault;
 mod lengths;
 mod lines;
 #[cfg(test)]
 mod tests;
 
+pub(super) use fault::Fault;
 pub use lengths::FrameHeader;
 use lengths::LengthCutter;
 use lines::LineCutter;
@@ -65,7 +65,7 @@ impl Framing {
 }
 
 /// What stands at the start of the bytes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Cut {
     /// A frame, `start..end`; the next record begins at `next`.
     Frame {
@@ -79,12 +79,12 @@ pub(super) enum Cut {
     Reject {
         shown: usize,
         next: usize,
-        error: ConnectorError,
+        fault: Fault,
     },
     /// The rest of a record that was rejected before; go on at `next`.
     Skip { next: usize },
     /// A record after which no other can be found.
-    Broken { shown: usize, error: ConnectorError },
+    Broken { shown: usize, fault: Fault },
 }
 
 /// Cuts one stream.
@@ -113,7 +113,7 @@ impl Cutter {
             Cutter::Lengths(_) => Cut::Reject {
                 shown: bytes.len().min(SHOWN_BYTES),
                 next: bytes.len(),
-                error: truncated(bytes.len()),
+                fault: Fault::Truncated { bytes: bytes.len() },
             },
         }
     }
@@ -127,17 +127,8 @@ impl Cutter {
     }
 }
 
-/// The stream ended within a record.
-pub(super) fn truncated(len: usize) -> ConnectorError {
-    ConnectorError::new(format!(
-        "the input ends within a record, after {len} of its bytes"
-    ))
-    .with_help("check that the sender completes its last record before it closes")
-    .with_code(Code::Truncated)
-}
-
 /// The place of `byte` in `bytes`.
-// `skip_until` is the vectorised search of the standard library: 12x a loop over the bytes.
+// `skip_until` is the one way to the vectorised search of the standard library.
 #[inline]
 pub(super) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;

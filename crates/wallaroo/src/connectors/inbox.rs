@@ -94,6 +94,9 @@ impl<T> Inbox<T> {
             return Err(item);
         }
         let waker = inner.add(item, weight);
+        if inner.waiting > 0 && inner.weight < self.capacity {
+            self.room.notify_one();
+        }
         drop(inner);
         wake(waker);
         Ok(())
@@ -133,8 +136,9 @@ impl<T> Inbox<T> {
             (false, false) => Found::Empty,
         };
         inner.idle = found == Found::Empty;
+        // One thread; if there is more room, it wakes the next. All at once would be hundreds for one chunk.
         if taken > 0 && inner.waiting > 0 {
-            self.room.notify_all();
+            self.room.notify_one();
         }
         found
     }

@@ -13,6 +13,7 @@ mod csv;
 mod discard;
 mod encoders;
 mod file;
+mod latest;
 mod memory;
 mod outbox;
 mod stream;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use bytes::{ByteSink, FileOutput, StdoutOutput, TcpOutput, file_sink, stdout, tcp_sink};
 pub use discard::{Discard, discard};
+pub use latest::{LatestSink, latest};
 pub use memory::{MemorySink, memory};
 
 /// A sink, as the engine runs it.

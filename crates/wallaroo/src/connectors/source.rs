@@ -27,7 +27,7 @@ mod window;
 
 use file::FileReader;
 pub(super) use position::Place;
-pub(super) use records::{Records, shown};
+pub(super) use records::Records;
 
 /// Where bytes come from.
 pub trait Transport: Sized {

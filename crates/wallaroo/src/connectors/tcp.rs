@@ -224,5 +224,4 @@ fn cannot_listen(address: &str, error: std::io::Error) -> ConnectorError {
     ConnectorError::new(format!("cannot listen on {address}: {}", reason(&error)))
         .with_help(help)
         .with_code(Code::Listen)
-        .with_cause(error)
 }

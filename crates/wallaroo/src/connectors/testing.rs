@@ -26,7 +26,11 @@ pub(super) struct Worker<T> {
 /// A waker, and where its calls arrive.
 pub(super) fn waker() -> (Waker, Receiver<()>) {
     let (wake, woken) = bounded(1);
-    (Waker::new(move || drop(wake.try_send(()))), woken)
+    let wake = move || {
+        // A wake-up that is waiting already is as good.
+        let _ = wake.try_send(());
+    };
+    (Waker::new(wake), woken)
 }
 
 impl<T: 'static> Worker<T> {
@@ -90,17 +94,20 @@ impl<T: 'static> Worker<T> {
     /// Reads until `done`, and waits for wake-ups between.
     pub(super) fn run_until(&mut self, mut done: impl FnMut(&Self) -> bool) {
         while !done(self) {
-            match self.step().unwrap() {
+            let read = self.step().unwrap();
+            if done(self) {
+                return;
+            }
+            match read {
                 Read::More => {}
                 Read::Idle => self
                     .woken
                     .recv_timeout(PATIENCE)
                     .expect("the worker is woken in time"),
-                Read::IdleFor(time) => drop(self.woken.recv_timeout(time)),
-                Read::End => {
-                    assert!(done(self), "the partition ended too early");
-                    return;
+                Read::IdleFor(time) => {
+                    let _ = self.woken.recv_timeout(time);
                 }
+                Read::End => panic!("the partition ended too early"),
             }
         }
     }
@@ -114,7 +121,9 @@ impl<T: 'static> Worker<T> {
                     .woken
                     .recv_timeout(PATIENCE)
                     .expect("the worker is woken in time"),
-                Read::IdleFor(time) => drop(self.woken.recv_timeout(time)),
+                Read::IdleFor(time) => {
+                    let _ = self.woken.recv_timeout(time);
+                }
                 Read::End => return self,
             }
         }

@@ -28,6 +28,5 @@ pub(super) fn spawn(
             ))
             .with_help("raise the limit of threads of this user or container")
             .with_code(Code::Resources)
-            .with_cause(error)
         })
 }

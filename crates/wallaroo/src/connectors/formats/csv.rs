@@ -169,8 +169,7 @@ impl<T> RowDecoder<T> {
     fn not_a_message(&self, frame: &[u8], error: csv::Error) -> ConnectorError {
         let ErrorKind::Deserialize { err, .. } = error.kind() else {
             return ConnectorError::new(format!("cannot decode the row: {error}"))
-                .with_code(Code::Decode)
-                .with_cause(error);
+                .with_code(Code::Decode);
         };
         if let DeserializeErrorKind::Message(text) = err.kind()
             && let Some(columns) = &self.columns
@@ -197,9 +196,7 @@ impl<T> RowDecoder<T> {
             }
             None => format!("cannot decode the row: {expected}"),
         };
-        ConnectorError::new(text)
-            .with_code(Code::Decode)
-            .with_cause(error)
+        ConnectorError::new(text).with_code(Code::Decode)
     }
 }
 

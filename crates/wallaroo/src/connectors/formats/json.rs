@@ -62,7 +62,6 @@ fn not_json(frame: &[u8], error: serde_json::Error) -> ConnectorError {
         byte_of(frame, &error)
     ))
     .with_code(Code::Decode)
-    .with_cause(error)
 }
 
 /// The place of the error, counted from one. A frame may hold line ends when it has its length in front.

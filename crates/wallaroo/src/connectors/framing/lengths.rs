@@ -3,9 +3,7 @@
 //! **Invariants.** A length is compared with the limit before anything is reserved for it. After a length
 //! above the limit the stream cannot be cut any further: the number may be no length at all.
 
-use wallaroo_core::{Code, ConnectorError};
-
-use super::{Cut, SHOWN_BYTES};
+use super::{Cut, Fault, SHOWN_BYTES};
 
 /// The length in front of a frame: how many bytes it has, and their order.
 ///
@@ -119,7 +117,10 @@ impl LengthCutter {
         if length > self.max_bytes as u64 {
             return Cut::Broken {
                 shown: bytes.len().min(SHOWN_BYTES),
-                error: self.too_long(length),
+                fault: Fault::FrameTooLong {
+                    length,
+                    limit: self.max_bytes,
+                },
             };
         }
         let end = start + usize::try_from(length).expect("the limit is a usize");
@@ -132,11 +133,5 @@ impl LengthCutter {
                 next: end,
             }
         }
-    }
-
-    fn too_long(&self, length: u64) -> ConnectorError {
-        ConnectorError::new(format!("a frame says it has {length} bytes, the limit is {}", self.max_bytes))
-            .with_help("check that the sender writes the length as this source reads it, or raise max_frame_bytes")
-            .with_code(Code::FrameTooLong)
     }
 }

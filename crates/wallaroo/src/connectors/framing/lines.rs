@@ -4,9 +4,7 @@
 //! limit is rejected once. The search goes on behind its first line end: for lines that is the next line, for
 //! CSV it keeps one stray quote from hiding all that follows.
 
-use wallaroo_core::{Code, ConnectorError};
-
-use super::{Cut, SHOWN_BYTES, find};
+use super::{Cut, Fault, SHOWN_BYTES, find};
 
 /// Where the search stands, as CSV readers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +58,7 @@ impl LineCutter {
         let Some(line_end) = self.find_end(bytes) else {
             // One byte above the limit may still be a `\r`.
             return if bytes.len() > self.max_bytes.saturating_add(1) {
-                self.reject(bytes, too_long(self.max_bytes))
+                self.reject(bytes, self.too_long())
             } else {
                 Cut::Partial {
                     need: bytes.len() + 1,
@@ -69,7 +67,7 @@ impl LineCutter {
         };
         let end = without_return(bytes, line_end);
         if end > self.max_bytes {
-            return self.reject(bytes, too_long(self.max_bytes));
+            return self.reject(bytes, self.too_long());
         }
         self.begin(line_end + 1);
         Cut::Frame {
@@ -93,10 +91,10 @@ impl LineCutter {
         }
         let end = without_return(bytes, bytes.len());
         if end > self.max_bytes {
-            return self.reject(bytes, too_long(self.max_bytes));
+            return self.reject(bytes, self.too_long());
         }
         if self.state == State::Quoted {
-            return self.reject(bytes, open_quote());
+            return self.reject(bytes, Fault::OpenQuote);
         }
         self.begin(bytes.len());
         Cut::Frame {
@@ -114,7 +112,7 @@ impl LineCutter {
         self.quote_free = self.quote_free.saturating_sub(next);
     }
 
-    fn reject(&mut self, bytes: &[u8], error: ConnectorError) -> Cut {
+    fn reject(&mut self, bytes: &[u8], fault: Fault) -> Cut {
         let line_end = find(b'\n', bytes);
         self.skipping = line_end.is_none();
         let next = line_end.map_or(bytes.len(), |end| end + 1);
@@ -122,7 +120,13 @@ impl LineCutter {
         Cut::Reject {
             shown: bytes.len().min(SHOWN_BYTES).min(self.max_bytes),
             next,
-            error,
+            fault,
+        }
+    }
+
+    fn too_long(&self) -> Fault {
+        Fault::LineTooLong {
+            limit: self.max_bytes,
         }
     }
 
@@ -201,16 +205,4 @@ fn without_return(bytes: &[u8], line_end: usize) -> usize {
     } else {
         line_end
     }
-}
-
-fn too_long(max_bytes: usize) -> ConnectorError {
-    ConnectorError::new(format!("a line is longer than the limit of {max_bytes} bytes"))
-        .with_help("check that the input is made of lines and that its quotes are closed, or raise max_line_bytes")
-        .with_code(Code::LineTooLong)
-}
-
-fn open_quote() -> ConnectorError {
-    ConnectorError::new("the input ends within a quoted column")
-        .with_help("close the quote, or double it where it belongs to the text")
-        .with_code(Code::Truncated)
 }

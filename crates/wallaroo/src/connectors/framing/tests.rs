@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use wallaroo_core::Code;
+
 use super::*;
 
 /// What a cutter made of a stream.
@@ -32,16 +34,16 @@ fn cut(framing: Framing, stream: &[u8], pieces: &[usize]) -> Vec<Seen> {
                 seen.push(Seen::Frame(bytes[from..end].to_vec()));
                 start += next;
             }
-            Cut::Reject { shown, next, error } => {
+            Cut::Reject { shown, next, fault } => {
                 seen.push(Seen::Rejected(
                     bytes[..shown].to_vec(),
-                    error.code().unwrap(),
+                    fault.error().code().unwrap(),
                 ));
                 start += next;
             }
             Cut::Skip { next } => start += next,
-            Cut::Broken { error, .. } => {
-                seen.push(Seen::Broken(error.code().unwrap()));
+            Cut::Broken { fault, .. } => {
+                seen.push(Seen::Broken(fault.error().code().unwrap()));
                 return seen;
             }
             Cut::Partial { need } if !at_end => {
@@ -218,7 +220,7 @@ fn a_frame_above_the_limit_breaks_the_stream() {
 #[test]
 fn errors_say_what_was_expected() {
     let text = |framing: Framing, stream: &[u8]| match framing.cutter(false).cut_last(stream) {
-        Cut::Reject { error, .. } | Cut::Broken { error, .. } => error.to_string(),
+        Cut::Reject { fault, .. } | Cut::Broken { fault, .. } => fault.error().to_string(),
         cut => panic!("{cut:?}"),
     };
     assert_eq!(
@@ -235,14 +237,14 @@ fn errors_say_what_was_expected() {
         "the input ends within a record, after 5 of its bytes; check that the sender completes its last record before it \
          closes"
     );
-    let Cut::Broken { error, .. } = lengths(FrameHeader::u16(), 99)
+    let Cut::Broken { fault, .. } = lengths(FrameHeader::u16(), 99)
         .cutter(false)
         .cut(b"\x01\x05abc")
     else {
         panic!()
     };
     assert_eq!(
-        error.to_string(),
+        fault.error().to_string(),
         "a frame says it has 261 bytes, the limit is 99; check that the sender writes the length as this source reads \
          it, or raise max_frame_bytes"
     );

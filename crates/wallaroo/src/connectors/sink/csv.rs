@@ -27,13 +27,12 @@ const ROW_BYTES: usize = 256;
 
 impl<T: Serialize> Encoder<T> for CsvEncoder {
     fn encode(&self, message: &T, row: &mut Vec<u8>) -> Result<(), ConnectorError> {
-        separated(self.separator, row, |row| write(message, false, row))?;
         if self.header.get().is_none() {
             let header = self.header_of(message)?;
             // Another worker may have been first, with the same names.
             self.header.get_or_init(|| header);
         }
-        Ok(())
+        separated(self.separator, row, |row| write(message, false, row))
     }
 }
 
@@ -80,12 +79,12 @@ fn write<T: Serialize>(
         ))
         .with_help("a row has plain values only; use json for messages with lists or maps")
         .with_code(Code::Encode)
-        .with_cause(error)
     })
 }
 
 fn reason_of(error: &csv::Error) -> String {
     let text = error.to_string();
     text.strip_prefix("CSV write error: ")
-        .map_or(text.clone(), str::to_owned)
+        .unwrap_or(&text)
+        .to_owned()
 }

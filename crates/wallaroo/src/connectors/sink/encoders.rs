@@ -81,7 +81,6 @@ impl<T: Serialize> Content<T> for JsonContent {
         serde_json::to_writer(row, message).map_err(|error| {
             ConnectorError::new(format!("cannot encode the message as JSON: {error}"))
                 .with_code(Code::Encode)
-                .with_cause(error)
         })
     }
 }
@@ -91,10 +90,9 @@ pub(super) struct TextContent;
 
 impl<T: Display> Content<T> for TextContent {
     fn write(&self, message: &T, row: &mut Vec<u8>) -> Result<(), ConnectorError> {
-        write!(row, "{message}").map_err(|error| {
+        write!(row, "{message}").map_err(|_| {
             ConnectorError::new("cannot encode the message as text: its Display failed")
                 .with_code(Code::Encode)
-                .with_cause(error)
         })
     }
 }

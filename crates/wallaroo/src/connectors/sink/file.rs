@@ -76,7 +76,6 @@ fn cannot_open(path: &Path, error: std::io::Error) -> ConnectorError {
     ))
     .with_help(help)
     .with_code(Code::SinkOpen)
-    .with_cause(error)
 }
 
 /// Writes one file.
@@ -123,7 +122,10 @@ impl<F: std::io::Write> FileWriter<F> {
 
 impl<F: std::io::Write + Send> Writer<Rows> for FileWriter<F> {
     fn write(&mut self, rows: &mut Rows) -> Result<Write, ConnectorError> {
-        if let Some(preamble) = self.preamble.take() {
+        // The header is known as soon as there is a row.
+        if !Messages::is_empty(rows)
+            && let Some(preamble) = self.preamble.take()
+        {
             self.buffer
                 .extend_from_slice(preamble.get().map_or(&[], Vec::as_slice));
         }

@@ -50,6 +50,7 @@ pub(super) fn open(
         clock: SystemClock::new(),
         stream: None,
         is_new: true,
+        was_lost: false,
     };
     threads::spawn("sink-tcp".into(), move || thread.run())?;
     Ok(Box::new(TcpWriter { shared }))
@@ -112,6 +113,8 @@ struct Connection {
     stream: Option<TcpStream>,
     /// Whether the connection has not had the header.
     is_new: bool,
+    /// Whether there was a connection before.
+    was_lost: bool,
 }
 
 impl Connection {
@@ -148,7 +151,7 @@ impl Connection {
                     if self.shared.outbox.is_closed() {
                         return false;
                     }
-                    if warned {
+                    if warned || self.was_lost {
                         info!(address = %self.address, "sink connected again");
                     }
                     self.backoff.reset();
@@ -203,6 +206,7 @@ impl Connection {
         rows.consume(whole_rows(rows, sent));
         if let Err(error) = result {
             self.stream = None;
+            self.was_lost = true;
             self.shared.set(None);
             if !self.shared.outbox.is_closed() {
                 warn!(address = %self.address, reason = %reason(&error), "sink lost its connection, connecting again");
@@ -225,6 +229,10 @@ fn connect_to(address: &str) -> io::Result<(TcpStream, TcpStream)> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            // On the way to a port that nobody listens on, a socket can meet itself.
+            Ok(stream) if stream.local_addr()? == stream.peer_addr()? => {
+                last = ErrorKind::ConnectionRefused.into();
+            }
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 let other = stream.try_clone()?;

@@ -86,10 +86,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> ConnectorError {
     } else {
         format!("cannot read the file {path:?}: {}", reason(&error))
     };
-    ConnectorError::new(text)
-        .with_help(help)
-        .with_code(code)
-        .with_cause(error)
+    ConnectorError::new(text).with_help(help).with_code(code)
 }
 
 impl<T: 'static> FileReader<T> {
@@ -175,19 +172,19 @@ impl<T: 'static> FileReader<T> {
                 self.place.record += 1;
                 next
             }
-            Cut::Reject { error, .. } | Cut::Broken { error, .. }
+            Cut::Reject { fault, .. } | Cut::Broken { fault, .. }
                 if self.records.awaits_header() =>
             {
-                return Err(in_file(&self.path, &error));
+                return Err(in_file(&self.path, &fault.error()));
             }
-            Cut::Reject { shown, next, error } => {
-                intake.reject(&self.window.bytes()[..shown], error);
+            Cut::Reject { shown, next, fault } => {
+                intake.reject(&self.window.bytes()[..shown], fault.error());
                 self.place.record += 1;
                 next
             }
             Cut::Skip { next } => next,
-            Cut::Broken { error, .. } => {
-                return Err(at_byte(&self.path, self.place.offset, &error));
+            Cut::Broken { fault, .. } => {
+                return Err(at_byte(&self.path, self.place.offset, &fault.error()));
             }
             Cut::Partial { .. } => return Ok(false),
         };

@@ -5,8 +5,6 @@
 
 use wallaroo_core::{Code, ConnectorError, Decoder, Format, Intake};
 
-use crate::connectors::framing::SHOWN_BYTES;
-
 /// Decodes the frames of one stream.
 pub(in crate::connectors) struct Records<T> {
     decoder: Box<dyn Decoder<T>>,
@@ -53,9 +51,4 @@ impl<T: 'static> Records<T> {
         }
         Ok(())
     }
-}
-
-/// The part of a rejected record that is kept where there is no whole frame.
-pub(in crate::connectors) fn shown(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(SHOWN_BYTES)]
 }

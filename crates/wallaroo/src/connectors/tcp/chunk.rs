@@ -4,7 +4,7 @@
 //! is in the same chunk, so that order needs no numbers. A buffer keeps its length when it is used again, so
 //! that its memory is zeroed once.
 
-use wallaroo_core::ConnectorError;
+use crate::connectors::framing::Fault;
 
 /// Size of the buffer of a connection that sends little; large enough for most records.
 const SMALL_BYTES: usize = 8 * 1024;
@@ -17,8 +17,8 @@ pub(super) struct Chunk {
     /// Number of the connection.
     pub(super) connection: u64,
     pub(super) buffer: Buffer,
-    /// A record behind the frames that is rejected.
-    pub(super) rejected: Option<Box<(Vec<u8>, ConnectorError)>>,
+    /// The start of a record behind the frames that is rejected, and why.
+    pub(super) rejected: Option<(Vec<u8>, Fault)>,
     /// Whether the connection ends here.
     pub(super) is_last: bool,
 }

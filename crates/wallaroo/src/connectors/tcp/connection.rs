@@ -8,11 +8,10 @@ use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 
 use tracing::debug;
-use wallaroo_core::ConnectorError;
 
 use super::chunk::{Buffer, Chunk, LARGE_BYTES};
 use super::lane::Lane;
-use crate::connectors::framing::{Cut, Cutter, Framing};
+use crate::connectors::framing::{Cut, Cutter, Fault, Framing, SHOWN_BYTES};
 
 /// Reads one connection until it ends.
 pub(super) struct Connection<'a> {
@@ -43,7 +42,7 @@ impl<'a> Connection<'a> {
     }
 
     pub(super) fn run(mut self, mut stream: TcpStream) {
-        while self.fill(&mut stream) == Next::GoOn {
+        while !self.lane.is_stopping() && self.fill(&mut stream) == Next::GoOn {
             if self.cut() == Next::End || self.hand_over_frames() == Next::End {
                 return;
             }
@@ -62,8 +61,6 @@ impl<'a> Connection<'a> {
         loop {
             match stream.read(&mut self.buffer.data[self.buffer.filled..]) {
                 Ok(0) => return Next::End,
-                // Read after the partition was told to stop: the sender may still be sending.
-                Ok(_) if self.lane.is_stopping() => return Next::End,
                 Ok(count) => {
                     self.buffer.filled += count;
                     return Next::GoOn;
@@ -110,15 +107,15 @@ impl<'a> Connection<'a> {
                     self.start += next;
                 }
                 Cut::Skip { next } => self.start += next,
-                Cut::Reject { shown, next, error } => {
-                    let rejected = self.rejected(shown, error);
+                Cut::Reject { shown, next, fault } => {
+                    let rejected = self.rejected(shown, fault);
                     self.start += next;
                     if self.hand_over(Some(rejected), false) == Next::End {
                         return Next::End;
                     }
                 }
-                Cut::Broken { shown, error } => {
-                    let rejected = self.rejected(shown, error);
+                Cut::Broken { shown, fault } => {
+                    let rejected = self.rejected(shown, fault);
                     return self.hand_over(Some(rejected), true);
                 }
             }
@@ -129,15 +126,15 @@ impl<'a> Connection<'a> {
     fn end(mut self) {
         let left = &self.buffer.data[self.start..self.buffer.filled];
         let rejected = (!left.is_empty() && !self.cutter.is_skipping()).then(|| {
-            let error = crate::connectors::framing::truncated(left.len());
-            self.rejected(left.len(), error)
+            let fault = Fault::Truncated { bytes: left.len() };
+            self.rejected(left.len(), fault)
         });
         self.hand_over(rejected, true);
     }
 
-    fn rejected(&self, shown: usize, error: ConnectorError) -> Box<(Vec<u8>, ConnectorError)> {
+    fn rejected(&self, shown: usize, fault: Fault) -> (Vec<u8>, Fault) {
         let bytes = &self.buffer.data[self.start..self.start + shown];
-        Box::new((crate::connectors::source::shown(bytes).to_vec(), error))
+        (bytes[..bytes.len().min(SHOWN_BYTES)].to_vec(), fault)
     }
 
     fn hand_over_frames(&mut self) -> Next {
@@ -149,11 +146,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Gives the buffer to the worker, and goes on in another with the bytes that no frame has taken.
-    fn hand_over(
-        &mut self,
-        rejected: Option<Box<(Vec<u8>, ConnectorError)>>,
-        is_last: bool,
-    ) -> Next {
+    fn hand_over(&mut self, rejected: Option<(Vec<u8>, Fault)>, is_last: bool) -> Next {
         let mut buffer = self.lane.buffer();
         if !is_last {
             let left = &self.buffer.data[self.start..self.buffer.filled];

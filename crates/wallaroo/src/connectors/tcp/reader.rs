@@ -77,11 +77,10 @@ impl<T: 'static> TcpReader<T> {
             self.chunk = Some(chunk);
             return;
         }
-        if let Some(rejected) = chunk.rejected
+        if let Some((bytes, fault)) = chunk.rejected
             && decoder.is_some()
         {
-            let (bytes, error) = *rejected;
-            intake.reject(&bytes, error);
+            intake.reject(&bytes, fault.error());
         }
         self.records += intake.next_number() - before;
         if chunk.is_last {

@@ -234,7 +234,7 @@ impl<'de> Deserializer<'de> for Value {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ProbeError> {
-        if self.0 % 2 == 0 {
+        if self.0.is_multiple_of(2) {
             visitor.visit_str(self.text())
         } else {
             visitor.visit_u8(self.number())
@@ -259,10 +259,6 @@ impl<'de> Deserializer<'de> for Value {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ProbeError> {
         visitor.visit_none()
-    }
-
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ProbeError> {
-        visitor.visit_unit()
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -298,5 +294,5 @@ impl<'de> Deserializer<'de> for Value {
         visitor.visit_unit()
     }
 
-    forward_to_deserialize_any! { unit_struct seq tuple tuple_struct map struct identifier }
+    forward_to_deserialize_any! { unit unit_struct seq tuple tuple_struct map struct identifier }
 }

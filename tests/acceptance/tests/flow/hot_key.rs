@@ -1,0 +1,11 @@
+use wallaroo_acceptance::tally::Arrived;
+
+use crate::scenario;
+
+#[test]
+fn a_slow_key_holds_back_its_source() {
+    for workers in [1, 3] {
+        let report = scenario("hot-key", workers);
+        assert_eq!(report.arrived["sink"], Arrived::all(600_000));
+    }
+}

@@ -8,11 +8,13 @@
 mod keys;
 mod messages;
 mod ring;
+mod sink;
 mod stock;
 mod work;
 
 pub(crate) use self::keys::{Keys, symbol};
 pub(crate) use self::messages::{Message, PlainMap, Rec, Tick};
 pub(crate) use self::ring::{Ring, RingReader};
+pub(crate) use self::sink::PerWorker;
 pub(crate) use self::stock::{Stock, Tally, Update};
 pub(crate) use self::work::Work;

@@ -1,14 +1,11 @@
 //! The subject of `engine/…`.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use wallaroo::{
-    App, ConnectorError, Intake, Options, Position, Read, Reader, Sink, Source, State, Waker,
-    Write, Writer, source,
+    App, ConnectorError, Intake, Options, Position, Read, Reader, Source, State, Waker, source,
 };
 
 use crate::engine::Side;
-use crate::workload::{Message, RingReader, Stock, Tally, Update, Work};
+use crate::workload::{Message, PerWorker, RingReader, Stock, Tally, Work};
 
 /// Wallaroo with one worker per reader; each reader is one partition of an in-memory source.
 ///
@@ -19,20 +16,28 @@ pub(super) fn subject<M: Message>() -> Option<Side<M>> {
 
 fn run<M: Message>(readers: Vec<RingReader<M>>, work: Work) -> Tally {
     let workers = readers.len();
-    let tally = Arc::new(Mutex::new(Tally::default()));
+    let tallies = PerWorker::new(Tally::default, Tally::add);
     let stocks = State::<Stock>::new("stocks");
-    let keyed = M::key_by(source("ring", Rings { readers: readers.into_iter().map(Some).collect() }));
+    let keyed = M::key_by(source(
+        "ring",
+        Rings {
+            readers: readers.into_iter().map(Some).collect(),
+        },
+    ));
     let pipeline = keyed
         .to_state(&stocks, move |stock: &mut Stock, message: &M| {
             work.perform(message.ts());
             Some(stock.on_price(message.ts(), message.price()))
         })
-        .to_sink("tally", Tallies { total: Arc::clone(&tally) });
+        .to_sink("tally", tallies.handle());
     App::new("bench")
         .add(pipeline)
         .run(Options::with_workers(workers))
         .expect("the application runs to its end");
-    *tally.lock().unwrap_or_else(PoisonError::into_inner)
+    tallies
+        .take()
+        .into_iter()
+        .fold(Tally::default(), Tally::merge)
 }
 
 struct Rings<M> {
@@ -41,7 +46,9 @@ struct Rings<M> {
 
 impl<M: Message> Source<M> for Rings<M> {
     fn partitions(&mut self, _workers: usize) -> Result<Vec<String>, ConnectorError> {
-        Ok((0..self.readers.len()).map(|index| index.to_string()).collect())
+        Ok((0..self.readers.len())
+            .map(|index| index.to_string())
+            .collect())
     }
 
     fn open(
@@ -51,7 +58,9 @@ impl<M: Message> Source<M> for Rings<M> {
         _waker: &Waker,
     ) -> Result<Box<dyn Reader<M>>, ConnectorError> {
         let index: usize = partition.parse().expect("our own partition name");
-        let reader = self.readers[index].take().expect("each partition is opened once");
+        let reader = self.readers[index]
+            .take()
+            .expect("each partition is opened once");
         Ok(Box::new(Part { reader, taken: 0 }))
     }
 }
@@ -71,39 +80,5 @@ impl<M: Message> Reader<M> for Part<M> {
 
     fn position(&self) -> Position {
         Position::of(self.taken)
-    }
-}
-
-struct Tallies {
-    total: Arc<Mutex<Tally>>,
-}
-
-impl Sink<Vec<Update>> for Tallies {
-    fn open(&mut self, _waker: &Waker) -> Result<Box<dyn Writer<Vec<Update>>>, ConnectorError> {
-        Ok(Box::new(OneTally { tally: Tally::default(), total: Arc::clone(&self.total) }))
-    }
-
-    fn per_worker(&self) -> bool {
-        true
-    }
-}
-
-struct OneTally {
-    tally: Tally,
-    total: Arc<Mutex<Tally>>,
-}
-
-impl Writer<Vec<Update>> for OneTally {
-    fn write(&mut self, messages: &mut Vec<Update>) -> Result<Write, ConnectorError> {
-        self.tally.add(messages);
-        messages.clear();
-        Ok(Write::Done)
-    }
-}
-
-impl Drop for OneTally {
-    fn drop(&mut self) {
-        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
-        *total = total.merge(self.tally);
     }
 }

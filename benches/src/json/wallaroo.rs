@@ -1,7 +1,28 @@
 //! The subject of `json/…`.
 
-use crate::json::Side;
+use std::path::Path;
 
-/// Wallaroo with one worker: file source with JSON lines of `Quote`, keyed by `symbol`, `Stock::on_price`, and a
-/// sink that calls `Tally::add`.
-pub(super) const SUBJECT: Option<Side> = None; // TODO(benches): the application, as soon as the Rust API runs one.
+use wallaroo::{App, Options, State, file, source};
+
+use crate::json::{Quote, Side};
+use crate::workload::{PerWorker, Stock, Tally};
+
+/// Wallaroo with one worker, from opening the file to the end of the application.
+pub(super) const SUBJECT: Option<Side> = Some(run);
+
+fn run(path: &Path) -> Tally {
+    let tallies = PerWorker::new(Tally::default, Tally::add);
+    let stocks = State::<Stock>::new("stocks");
+    let pipeline = source("quotes", file(path).json::<Quote>())
+        .key_by(|quote| &quote.symbol)
+        .to_state(&stocks, |stock: &mut Stock, quote: &Quote| {
+            Some(stock.on_price(quote.ts, quote.price))
+        })
+        .to_sink("tally", tallies.handle());
+    let run = App::new("bench").add(pipeline).run(Options::default());
+    run.expect("the application runs to its end");
+    tallies
+        .take()
+        .into_iter()
+        .fold(Tally::default(), Tally::merge)
+}

@@ -59,6 +59,12 @@ pub enum Read {
 }
 
 /// A kind of input: it lists its partitions and opens them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source of messages of type `{T}`",
+    label = "not a source",
+    note = "file(path) and tcp_listener(address) read bytes: add .lines(), .json(), .csv() or .decode(…)",
+    note = "a collection or an iterator becomes a source by iter(…)"
+)]
 pub trait Source<T>: Send + 'static {
     /// Names of the partitions; called once, before the first is opened.
     ///
@@ -216,8 +222,13 @@ impl<T> Intake<T> {
     pub fn fill_with<R>(&mut self, fill: impl FnOnce(&mut Vec<T>) -> R) -> R {
         let before = self.messages.len();
         let result = fill(&mut self.messages);
-        let added = self.messages.len().checked_sub(before).expect("fill only appends");
-        self.provenance.push_range(self.partition, self.next_number, added);
+        let added = self
+            .messages
+            .len()
+            .checked_sub(before)
+            .expect("fill only appends");
+        self.provenance
+            .push_range(self.partition, self.next_number, added);
         self.next_number += added as u64;
         self.bytes += added * size_of::<T>();
         result

@@ -194,9 +194,9 @@ impl Control {
 
     /// Counts bytes that no longer wait.
     pub(crate) fn dequeue(&self, level: usize, bytes: usize) {
-        self.queued[level].fetch_sub(signed(bytes), Ordering::Relaxed);
+        self.queued[level].fetch_sub(signed(bytes), Ordering::SeqCst);
         for (waiting_level, waiting) in self.waiting[..level].iter().enumerate() {
-            if waiting.load(Ordering::Relaxed)
+            if waiting.load(Ordering::SeqCst)
                 && !self.is_pressed(waiting_level)
                 && waiting.swap(false, Ordering::AcqRel)
             {
@@ -217,9 +217,10 @@ impl Control {
     }
 
     fn is_pressed(&self, level: usize) -> bool {
+        // With the order of `dequeue`, one of the two sees what the other has done: a waiting region is woken.
         let queued: i64 = self.queued[level + 1..]
             .iter()
-            .map(|bytes| bytes.load(Ordering::Relaxed))
+            .map(|bytes| bytes.load(Ordering::SeqCst))
             .sum();
         queued > signed(self.limits.queued_bytes)
     }

@@ -26,7 +26,8 @@ use crate::batch::{Contents, Pool};
 use crate::control::Control;
 use crate::failure::{Failure, panic_text};
 use crate::host::{
-    Cause, Failed, Input, KeyExtractor, Keyed, Output, Outputs, SourceBatch, Splitter, Stage, StateStage,
+    Cause, Failed, Input, KeyExtractor, Keyed, Output, Outputs, SourceBatch, Splitter, Stage,
+    StateStage,
 };
 use crate::layout::{Consumer, Layout, RegionIndex, Route, consumer};
 use crate::program::{Copier, NodeCode, Program};
@@ -100,8 +101,8 @@ struct Head {
     now: Timestamp,
     /// Contents of the batch without its messages, to be used again.
     shell: Option<(Box<Contents>, Pool)>,
-    /// Whether it is dead letters of a source: their buffer cannot hold the source's messages.
-    is_letters: bool,
+    /// The source whose messages it is, and which can use their buffer again.
+    source: Option<NodeId>,
 }
 
 /// Messages that wait for their consumers.
@@ -142,6 +143,8 @@ pub(crate) struct Executor {
     stack: Vec<Frame>,
     /// Buffers to use again.
     spare_origins: Vec<Vec<u32>>,
+    /// The buffer of a source's messages that have been worked off.
+    spent_source: Option<(NodeId, Box<dyn Messages>)>,
     pub(crate) outbox: Outbox,
     scratch: state::Scratch,
 }
@@ -171,6 +174,7 @@ impl Executor {
             head: None,
             stack: Vec::new(),
             spare_origins: Vec::new(),
+            spent_source: None,
             outbox,
             scratch: state::Scratch::default(),
         };
@@ -226,10 +230,7 @@ impl Executor {
         let ports: Vec<Option<usize>> = (0..outputs).map(&mut port).collect();
         let dead_letters = port(outputs);
         let outputs = Outputs {
-            ports: ports
-                .iter()
-                .map(|_| Output::default())
-                .collect(),
+            ports: ports.iter().map(|_| Output::default()).collect(),
             soft_limit: BATCH_MESSAGES,
         };
         self.nodes.push(NodeState {
@@ -285,7 +286,7 @@ impl Executor {
                 provenance,
                 now: self.control.clock.now(),
                 shell: Some((contents, pool.clone())),
-                is_letters: false,
+                source: None,
             },
         );
     }
@@ -301,13 +302,14 @@ impl Executor {
         let provenance = std::mem::take(&mut batch.provenance);
         let node = self.node_index(source);
         self.counts[source.index()].add_in(messages.len());
+        self.counts[source.index()].add_out(messages.len());
         let head = Head {
             keys: HeadKeys::None,
             hashes: Vec::new(),
             provenance,
             now: self.control.clock.now(),
             shell: None,
-            is_letters: false,
+            source: Some(source),
         };
         if let Some(port) = self.nodes[node].ports[0] {
             self.start(port, messages, head);
@@ -330,7 +332,7 @@ impl Executor {
     /// A used buffer for messages of a source: its last one, or one that came back along the edge on which its
     /// messages leave.
     pub(crate) fn recycled(&mut self, source: NodeId) -> Option<Box<dyn Messages>> {
-        if let Some(messages) = self.outbox.spent_head.take() {
+        if let Some((_, messages)) = self.spent_source.take_if(|(of, _)| *of == source) {
             return Some(messages);
         }
         let port = self.nodes[self.node_index(source)].ports[0]?;
@@ -372,14 +374,22 @@ impl Executor {
             }
             self.step()?;
         }
-        if let Some(mut head) = self.head.take()
-            && let Some((mut shell, pool)) = head.shell.take()
-        {
-            shell.hashes = head.hashes;
-            shell.provenance = head.provenance;
-            if let Some(messages) = self.outbox.spent_head.take() {
-                shell.messages = messages;
-                pool.give(shell);
+        if let Some(mut head) = self.head.take() {
+            let spent = self.outbox.spent_head.take();
+            match (head.shell.take(), head.source) {
+                (Some((mut shell, pool)), _) => {
+                    shell.hashes = head.hashes;
+                    shell.provenance = head.provenance;
+                    if let Some(messages) = spent {
+                        shell.messages = messages;
+                        pool.give(shell);
+                    }
+                }
+                // Sources of one region may have messages of different types.
+                (None, Some(source)) => {
+                    self.spent_source = spent.map(|messages| (source, messages));
+                }
+                (None, None) => {}
             }
         }
         Ok(Progress::Done)
@@ -422,8 +432,7 @@ impl Executor {
         if let Some(mut messages) = frame.messages {
             messages.clear();
             if self.stack.is_empty() {
-                let is_letters = self.head.as_ref().is_some_and(|head| head.is_letters);
-                self.outbox.spent_head = Some(messages).filter(|_| !is_letters);
+                self.outbox.spent_head = Some(messages);
             } else if self.ports[frame.port].free.len() < 4 {
                 self.ports[frame.port].free.push(messages);
             }
@@ -509,7 +518,8 @@ impl Executor {
         let mut made = 0;
         for index in 0..self.nodes[node].ports.len() {
             let output = &mut self.nodes[node].outputs.ports[index];
-            let Some(mut messages) = output.messages.take_if(|messages| !messages.is_empty()) else {
+            let Some(mut messages) = output.messages.take_if(|messages| !messages.is_empty())
+            else {
                 continue;
             };
             let spare = self.spare_origins.pop().unwrap_or_default();
@@ -518,7 +528,10 @@ impl Executor {
             let Some(port) = self.nodes[node].ports[index] else {
                 messages.clear();
                 origin.clear();
-                self.nodes[node].outputs.ports[index] = Output { messages: Some(messages), origin };
+                self.nodes[node].outputs.ports[index] = Output {
+                    messages: Some(messages),
+                    origin,
+                };
                 continue;
             };
             let fresh = self.fresh(port).unwrap_or_else(|| messages.empty());

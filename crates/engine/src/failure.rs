@@ -94,7 +94,7 @@ pub enum Failure {
         error: ConnectorError,
     },
     /// The code of a source or sink panicked.
-    #[error("the {connector} panicked: {text}; correct its code, which may be a decoder or an iterator of yours")]
+    #[error("the {connector} panicked: {text}; correct its code{}", .connector.parts())]
     Panic {
         /// Which one.
         connector: Connector,
@@ -164,6 +164,14 @@ impl fmt::Display for Connector {
 }
 
 impl Connector {
+    /// What of the user's may be inside.
+    fn parts(&self) -> &'static str {
+        match self {
+            Connector::Source(_) => ", which may be a decoder or an iterator of yours",
+            Connector::Sink(_) => "",
+        }
+    }
+
     /// Calls the code of a connector. Its errors and panics become failures.
     pub(crate) fn call<R>(
         name: impl Fn() -> Connector,

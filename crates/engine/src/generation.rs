@@ -116,7 +116,9 @@ fn distribute(
         // has one. Those of workers that are gone have been flushed, and end here.
         let number = writers.entry(sink.node).or_default();
         if *number < workers {
-            distributed[(numbers.number(sink.node) + *number) % workers].sinks.push(sink);
+            distributed[(numbers.number(sink.node) + *number) % workers]
+                .sinks
+                .push(sink);
         }
         *number += 1;
     }

@@ -135,17 +135,24 @@ impl Layout {
                 None if keyed => Route::Keyed(port.node),
                 None => Route::Local,
             };
-            let edge = self.edges.len();
-            self.edges.push(Edge {
-                from: port,
-                source: region,
-                target,
-                route,
-                consumers,
-            });
-            self.regions[region].outputs.push(edge);
-            self.regions[target].inputs.push(edge);
-            inside.push(Consumer::Edge(edge));
+            // A sink takes what comes along each of its edges once.
+            let consumers = match sink {
+                Some(_) => consumers.chunks(1).map(<[NodeId]>::to_vec).collect(),
+                None => vec![consumers],
+            };
+            for consumers in consumers {
+                let edge = self.edges.len();
+                self.edges.push(Edge {
+                    from: port,
+                    source: region,
+                    target,
+                    route,
+                    consumers,
+                });
+                self.regions[region].outputs.push(edge);
+                self.regions[target].inputs.push(edge);
+                inside.push(Consumer::Edge(edge));
+            }
         }
         if !inside.is_empty() {
             self.consumers.insert(port, inside);
@@ -163,11 +170,7 @@ pub(crate) struct SinkNumbers {
 impl SinkNumbers {
     pub(crate) fn of(plan: &Plan) -> Self {
         let mut next = 0..;
-        let number = |node: &Node| {
-            (node.kind == NodeKind::Sink)
-                .then(|| next.next())
-                .flatten()
-        };
+        let number = |node: &Node| (node.kind == NodeKind::Sink).then(|| next.next()).flatten();
         SinkNumbers {
             numbers: plan.nodes.iter().map(number).collect(),
         }
@@ -224,12 +227,18 @@ fn ports(plan: &Plan) -> Vec<Port> {
     ports
 }
 
+/// The nodes that take messages from a port, as often as they take them: a stream merged with itself comes
+/// twice.
 fn consumers_through_merges(plan: &Plan, port: Port) -> Vec<NodeId> {
     let mut found = Vec::new();
     for node in plan.consumers(port) {
         match plan.node(node).kind {
             NodeKind::Merge => {
-                found.extend(consumers_through_merges(plan, Port { node, output: 0 }))
+                let behind = consumers_through_merges(plan, Port { node, output: 0 });
+                let inputs = plan.node(node).inputs.iter();
+                inputs
+                    .filter(|input| **input == port)
+                    .for_each(|_| found.extend_from_slice(&behind));
             }
             NodeKind::End => {}
             _ => found.push(node),

@@ -34,7 +34,7 @@ mod worker;
 pub use baton::Random;
 pub use control::{Epoch, Limits};
 pub use executor::Changes;
-pub use failure::{Failure, Origin};
+pub use failure::{Connector, Failure, Origin};
 pub use listener::{EpochListener, SourcePosition};
 pub use program::{Copier, Factory, NodeCode, Program};
 pub use run::{Options, Outcome, Run, Simulation, StartError};

@@ -11,13 +11,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wallaroo_core::{
-    Clock, Code, ConnectorError, KeyGroupCount, Node, NodeId, NodeKind, PartitionId, PlanError, SystemClock,
+    Clock, Code, ConnectorError, KeyGroupCount, Node, NodeId, NodeKind, PartitionId, PlanError,
+    SystemClock,
 };
 
 use crate::control::{Control, Epoch, Limits, PartitionName};
 use crate::failure::{Failure, panic_text};
-use crate::host::ErasedSink;
 use crate::generation::{self, Setting, unpoisoned};
+use crate::host::ErasedSink;
 use crate::layout::Layout;
 use crate::listener::EpochListener;
 use crate::program::{NodeCode, Program};
@@ -436,11 +437,7 @@ fn top_up_writers(
         return Ok(());
     };
     let node = program.plan.node(id);
-    let mut open = assets
-        .sinks
-        .iter()
-        .filter(|sink| sink.node == id)
-        .count();
+    let mut open = assets.sinks.iter().filter(|sink| sink.node == id).count();
     while program.has_writer_per_worker(id) && open < workers {
         let opened = open_sink(node, id, sink.as_ref()).map_err(|error| Failure::Sink {
             sink: node.name.clone(),

@@ -16,7 +16,7 @@ use wallaroo_core::{NodeId, Write};
 
 use crate::batch::{Batch, Contents, Pool};
 use crate::control::{Control, Time};
-use crate::failure::Failure;
+use crate::failure::{Connector, Failure};
 use crate::host::ErasedWriter;
 use crate::layout::Edge;
 use crate::region::{Puller, Reached, connect, frontier_of};
@@ -136,13 +136,10 @@ impl SinkOperator {
             return Ok(());
         };
         wake.take();
-        let fail = |error| Failure::Sink {
-            sink: name.clone(),
-            error,
-        };
+        let name = || Connector::Sink(name.clone());
         while let Some((_, _, contents)) = pending.front_mut() {
             let before = contents.messages.len();
-            let written = writer.write(contents.messages.as_mut()).map_err(fail)?;
+            let written = Connector::call(name, || writer.write(contents.messages.as_mut()))?;
             let left = contents.messages.len();
             counts[node.index()].add_in(before - left);
             *unflushed = true;
@@ -159,7 +156,7 @@ impl SinkOperator {
                 pools[input].give(contents);
             }
         }
-        if *unflushed && writer.flush().map_err(fail)? == Write::Done {
+        if *unflushed && Connector::call(name, || writer.flush())? == Write::Done {
             *unflushed = false;
         }
         Ok(())

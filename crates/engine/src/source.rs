@@ -23,7 +23,7 @@ use crate::batch::Batch;
 use crate::baton::Random;
 use crate::control::{Control, Time, epoch_of};
 use crate::executor::{BATCH_MESSAGES, Executor, Progress};
-use crate::failure::Failure;
+use crate::failure::{Connector, Failure};
 use crate::host::{ErasedReader, Room, SourceBatch};
 use crate::layout::EdgeIndex;
 use crate::ledger::Ledger;
@@ -39,6 +39,9 @@ const PORTION_BYTES: usize = 256 << 10;
 // Short enough that credit comes back in time at any rate (a tick also ends when it has used its share of
 // the credit), long enough that its cost (a few microseconds per worker) stays below a percent.
 const TICK: Duration = Duration::from_millis(2);
+
+/// What a record that cannot be decoded costs beside its bytes: a dead letter with its texts.
+const REJECTED_BYTES: usize = 512;
 
 /// The part of the credit that one tick may use.
 const TICKS_PER_CREDIT: usize = 8;
@@ -77,6 +80,8 @@ pub(crate) struct SourceShared {
     /// In simulation: decides how much is read and when time moves on.
     pub(crate) random: Option<RefCell<Random>>,
     pub(crate) epoch_every: Option<usize>,
+    /// The time at which the generation starts.
+    pub(crate) start: Time,
 }
 
 /// The partitions of a region, as its operator and its worker share them.
@@ -95,7 +100,8 @@ struct SourceRegion {
     time: Time,
     tick_began: Timestamp,
     next_partition: usize,
-    batch: Option<(NodeId, SourceBatch)>,
+    /// What has been read last, and where; empty once it has been begun.
+    batch: Option<(NodeId, PartitionId, SourceBatch)>,
     empties: Vec<(NodeId, Box<dyn Messages>)>,
     asked_to_stop: bool,
 }
@@ -128,7 +134,11 @@ pub(crate) fn build<'scope>(
     let (links, streams) = Links::add(&mut builder, outputs);
     let address = builder.operator_info().address.clone();
     let activator = scope.activator_for(address.clone());
-    builder.build_reschedule(move |capabilities| {
+    builder.build_reschedule(move |mut capabilities| {
+        let time = shared.start;
+        for capability in &mut capabilities {
+            capability.downgrade(&time);
+        }
         let mut region = SourceRegion {
             links,
             executor,
@@ -138,7 +148,7 @@ pub(crate) fn build<'scope>(
             activator,
             capabilities,
             open: true,
-            time: 0,
+            time,
             tick_began: Timestamp(0),
             next_partition: 0,
             batch: None,
@@ -176,10 +186,8 @@ impl SourceRegion {
     }
 
     fn advance(&mut self, executor: &mut Executor) -> Result<Next, Failure> {
-        if executor.is_busy() {
-            if self.run(executor)? == Progress::Waiting {
-                return Ok(Next::Rest);
-            }
+        if self.work_off(executor)? == Progress::Waiting {
+            return Ok(Next::Rest);
         }
         self.follow_time(executor);
         self.stop_if_asked();
@@ -375,7 +383,7 @@ impl SourceRegion {
         let mut partitions = self.partitions.borrow_mut();
         let partition = &mut partitions[index];
         let mut batch = match self.batch.take() {
-            Some((source, batch)) if source == partition.source => batch,
+            Some((source, _, batch)) if source == partition.source => batch,
             _ => SourceBatch {
                 messages: self.empty_for(partition.source),
                 provenance: Provenance::default(),
@@ -394,19 +402,10 @@ impl SourceRegion {
             messages,
             bytes: PORTION_BYTES,
         };
-        let name = || {
-            self.shared.control.partitions[partition.id.0 as usize]
-                .source
-                .clone()
-        };
+        let number = partition.id.0 as usize;
+        let name = || Connector::Source(self.shared.control.partitions[number].source.clone());
         let (read, next_number) =
-            partition
-                .reader
-                .read(room, &mut batch)
-                .map_err(|error| Failure::Source {
-                    source_name: name(),
-                    error,
-                })?;
+            Connector::call(name, || partition.reader.read(room, &mut batch))?;
         partition.next_number = next_number;
         partition.state = match (partition.state, read) {
             (_, Read::End) => PartitionState::Ended,
@@ -422,25 +421,41 @@ impl SourceRegion {
         };
         let (id, source) = (partition.id, partition.source);
         drop(partitions);
-        if !batch.rejected.is_empty() {
-            executor.reject(source, id, std::mem::take(&mut batch.rejected))?;
+        let rejected: usize = batch
+            .rejected
+            .iter()
+            .map(|record| record.bytes.len() + REJECTED_BYTES)
+            .sum();
+        let bytes = rejected + batch.bytes.max(batch.messages.memory_bytes());
+        if bytes > 0 {
+            self.shared.ledger.borrow_mut().spend(self.time, bytes);
         }
-        if batch.messages.is_empty() {
-            self.batch = Some((source, batch));
-            let capabilities = &self.capabilities;
-            self.links
-                .send(&mut executor.outbox.ready, |output| &capabilities[output]);
-            return Ok(());
-        }
-        let bytes = batch.bytes.max(batch.messages.memory_bytes());
-        self.shared.ledger.borrow_mut().spend(self.time, bytes);
         batch.bytes = 0;
-        let empty = executor
-            .recycled(source)
-            .unwrap_or_else(|| self.empty_for(source));
-        executor.begin_source(source, &mut batch, empty);
-        self.batch = Some((source, batch));
-        self.run(executor).map(|_| ())
+        self.batch = Some((source, id, batch));
+        self.work_off(executor).map(|_| ())
+    }
+
+    /// Works off what has been read: first the rejected records, then the messages.
+    fn work_off(&mut self, executor: &mut Executor) -> Result<Progress, Failure> {
+        loop {
+            if executor.is_busy() && self.run(executor)? == Progress::Waiting {
+                return Ok(Progress::Waiting);
+            }
+            let Some((source, partition, batch)) = &mut self.batch else {
+                return Ok(Progress::Done);
+            };
+            let source = *source;
+            if !batch.rejected.is_empty() {
+                let rejected = std::mem::take(&mut batch.rejected);
+                executor.begin_rejected(source, *partition, rejected)?;
+            } else if !batch.messages.is_empty() {
+                let empty = executor.recycled(source);
+                let empty = empty.unwrap_or_else(|| batch.messages.empty());
+                executor.begin_source(source, batch, empty);
+            } else {
+                return Ok(Progress::Done);
+            }
+        }
     }
 
     fn empty_for(&self, source: NodeId) -> Box<dyn Messages> {

@@ -21,7 +21,7 @@ use crate::batch::{Batch, Pool};
 use crate::baton::{Baton, Random};
 use crate::control::{Control, Epoch, Time};
 use crate::executor::{Executor, Outbox, Owners, Table};
-use crate::failure::{Failure, panic_text};
+use crate::failure::{Connector, Failure, panic_text};
 use crate::layout::{EdgeIndex, Layout, RegionIndex, SinkNumbers};
 use crate::ledger::Ledger;
 use crate::listener::EpochListener;
@@ -141,18 +141,16 @@ fn flush_sinks(parts: &Parts, shared: &Shared, me: usize) {
         let mut sink = sink.borrow_mut();
         let Some(sink) = sink.as_mut() else { continue };
         loop {
-            match sink.writer.flush() {
+            let name = || Connector::Sink(sink.name.clone());
+            match Connector::call(name, || sink.writer.flush()) {
                 Ok(Write::Done) => break,
                 Ok(Write::Blocked) if shared.control.has_failed() => break,
                 Ok(Write::Blocked) => match &shared.simulation {
                     Some((baton, ..)) => baton.pass(me),
                     None => std::thread::park_timeout(FLUSH_WAIT),
                 },
-                Err(error) => {
-                    shared.control.fail(Failure::Sink {
-                        sink: sink.name.clone(),
-                        error,
-                    });
+                Err(failure) => {
+                    shared.control.fail(failure);
                     break;
                 }
             }
@@ -204,6 +202,7 @@ fn build(worker: &mut Worker, shared: &Shared, assets: Assets) -> Parts {
         random: simulation
             .map(|(_, seed, _)| RefCell::new(Random::new(seed.wrapping_add(me as u64 + 1)))),
         epoch_every: simulation.and_then(|(_, _, every)| *every),
+        start: u64::from(shared.start.0) << 32,
     });
     let Assets {
         mut tables,

@@ -5,7 +5,8 @@
 
 use wallaroo_core::source::Rejected;
 use wallaroo_core::{
-    Code, ConnectorError, DeadLetter, KeyError, KeyView, NodeId, NodeKind, OnError, PartitionId, Provenance,
+    Code, ConnectorError, DeadLetter, KeyError, KeyView, NodeId, NodeKind, OnError, PartitionId,
+    Provenance,
 };
 
 use super::{Executor, Frame, Head, HeadKeys, Instance};
@@ -70,7 +71,9 @@ impl Executor {
         let id = self.nodes[node].id;
         let plan_node = self.program.plan.node(id);
         match self.nodes[node].on_error {
-            OnError::Fail if plan_node.kind == NodeKind::Encode && described.code == Code::UserError => {
+            OnError::Fail
+                if plan_node.kind == NodeKind::Encode && described.code == Code::UserError =>
+            {
                 Err(Failure::Encode {
                     sink: plan_node.name.trim_end_matches(" (encode)").to_owned(),
                     location: plan_node.location.clone(),
@@ -167,7 +170,7 @@ impl Executor {
                 provenance,
                 now: self.control.clock.now(),
                 shell: None,
-                is_letters: true,
+                source: None,
             };
             self.start(port, Box::new(letters), head);
         }

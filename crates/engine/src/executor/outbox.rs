@@ -15,7 +15,7 @@ use super::{BATCH_MESSAGES, Executor, HeadKeys};
 use crate::batch::{Batch, Contents, Pool};
 use crate::control::Control;
 use crate::failure::Failure;
-use crate::layout::{Consumer, EdgeIndex, Layout, RegionIndex, Route, SinkNumbers};
+use crate::layout::{EdgeIndex, Layout, RegionIndex, Route, SinkNumbers};
 
 /// Who owns what.
 #[derive(Clone, Debug)]
@@ -59,6 +59,8 @@ pub(crate) struct Outbox {
     /// Contents whose messages are in use elsewhere.
     shells: Vec<Box<Contents>>,
     destinations: Vec<u16>,
+    /// By worker: the messages that go there.
+    chosen: Vec<Vec<u32>>,
 }
 
 impl Outbox {
@@ -93,6 +95,7 @@ impl Outbox {
             spent_head: None,
             shells: Vec::new(),
             destinations: Vec::new(),
+            chosen: (0..owners.workers).map(|_| Vec::new()).collect(),
         }
     }
 
@@ -115,7 +118,9 @@ impl Outbox {
     /// An empty list of hashes, in memory that has been used before if there is any.
     pub(super) fn spare_hashes(&mut self) -> Vec<KeyHash> {
         let shell = self.shells.last_mut();
-        shell.map(|contents| std::mem::take(&mut contents.hashes)).unwrap_or_default()
+        shell
+            .map(|contents| std::mem::take(&mut contents.hashes))
+            .unwrap_or_default()
     }
 
     /// Contents around messages, in memory that has been used before if there is any.
@@ -176,43 +181,50 @@ impl Outbox {
             owners,
             ways,
             destinations,
+            chosen,
+            shells,
             ..
         } = self;
-        let owner =
-            |hash: &KeyHash| owners.assignment.owner(owners.groups.group_of(*hash)).0 as u16;
         destinations.clear();
-        destinations.extend(hashes.iter().map(owner));
+        chosen.iter_mut().for_each(Vec::clear);
+        for (index, hash) in (0u32..).zip(hashes) {
+            let owner = owners.assignment.owner(owners.groups.group_of(*hash)).0;
+            destinations.push(owner as u16);
+            chosen[owner].push(index);
+        }
         let way = ways[edge].as_mut().expect("the edge begins in this region");
         let mut targets: Vec<Box<dyn Messages>> = Vec::with_capacity(owners.workers);
-        for gathered in &mut way.gathered {
+        for (gathered, chosen) in way.gathered.iter_mut().zip(chosen.iter_mut()) {
             let contents = gathered.get_or_insert_with(|| {
                 way.pool
                     .take()
                     .unwrap_or_else(|| Box::new(Contents::new(messages.empty())))
             });
+            contents
+                .hashes
+                .extend(chosen.iter().map(|index| hashes[*index as usize]));
+            if let Some(origin) = origin {
+                chosen
+                    .iter_mut()
+                    .for_each(|index| *index = origin[*index as usize]);
+            }
+            contents.provenance.extend_selected(provenance, chosen);
             targets.push(std::mem::replace(
                 &mut contents.messages,
                 Box::new(Vec::<()>::new()),
             ));
         }
         messages.scatter(destinations, &mut targets);
-        let mut gathered: Vec<&mut Contents> = way
-            .gathered
-            .iter_mut()
-            .filter_map(|gathered| gathered.as_deref_mut())
-            .collect();
-        for (contents, target) in gathered.iter_mut().zip(targets) {
-            contents.messages = target;
+        for (gathered, target) in way.gathered.iter_mut().zip(targets) {
+            if let Some(contents) = gathered {
+                contents.messages = target;
+            }
         }
-        let mut cursor = provenance.cursor();
-        for (index, (destination, hash)) in destinations.iter().zip(hashes).enumerate() {
-            let (partition, number) =
-                cursor.get(origin.map_or(index as u32, |origin| origin[index]));
-            let contents = &mut gathered[usize::from(*destination)];
-            contents.hashes.push(*hash);
-            contents.provenance.push(partition, number);
-        }
-        way.pool.give(Box::new(Contents::new(messages)));
+        let mut spent = shells
+            .pop()
+            .unwrap_or_else(|| Box::new(Contents::new(Box::new(Vec::<()>::new()))));
+        spent.messages = messages;
+        way.pool.give(spent);
         for worker in 0..self.owners.workers {
             let full = self.way(edge).gathered[worker]
                 .as_ref()
@@ -259,14 +271,18 @@ impl Executor {
         } else {
             Vec::new()
         };
-        // A second edge of the same `key_by` goes without: hashes are found again where they are missing.
-        let hashes = std::mem::take(&mut self.stack[depth].hashes);
+        // With one worker a second edge of the same `key_by` goes without: hashes are found again where they
+        // are missing.
+        let is_keyed = matches!(self.outbox.way(edge).route, Route::Keyed(_));
+        let hashes = if is_keyed {
+            std::mem::take(&mut self.stack[depth].hashes)
+        } else {
+            Vec::new()
+        };
         let frame = &self.stack[depth];
         let origin = frame.origin.as_deref();
         let head = self.head.as_ref().expect("a frame has a head");
-        let by_key =
-            matches!(self.outbox.way(edge).route, Route::Keyed(_)) && self.outbox.workers() > 1;
-        if by_key {
+        if is_keyed && self.outbox.workers() > 1 {
             self.outbox
                 .send_by_key(edge, messages, &hashes, &head.provenance, origin);
             self.stack[depth].hashes = hashes;
@@ -282,7 +298,7 @@ impl Executor {
                 None => contents.provenance.clone_from(&head.provenance),
                 Some(origin) => contents
                     .provenance
-                    .extend_selected(&head.provenance, origin.iter().copied()),
+                    .extend_selected(&head.provenance, origin),
             }
         }
         let destination = self.outbox.destination(edge);

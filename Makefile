@@ -6,7 +6,7 @@ help: ## list the commands
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
 demo: ## run the stocks example on two workers
-	cargo run --release --locked -p wallaroo-examples --bin stocks -- --workers 2
+	cargo run --profile demo --locked -p wallaroo-examples --bin stocks -- --workers 2
 
 test: ## check, then run all fast tests and count them
 	.ci/test

@@ -133,6 +133,9 @@ impl Plan {
     }
 
     /// All node ids, in order.
+    ///
+    /// # Panics
+    /// When there are more than 65,535 nodes.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
         (0..u16::try_from(self.nodes.len()).expect("a plan holds at most 65,535 nodes")).map(NodeId)
     }

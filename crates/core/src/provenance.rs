@@ -91,6 +91,9 @@ impl Provenance {
     }
 
     /// Adds `count` messages with record numbers from `first` on.
+    ///
+    /// # Panics
+    /// When the batch would hold 2^32 messages or more.
     pub fn push_range(&mut self, partition: PartitionId, first: u64, count: usize) {
         if self.deltas.is_empty() {
             if count > 0 {

@@ -16,6 +16,7 @@ pub mod host;
 mod batch;
 mod baton;
 mod control;
+mod dataflow;
 mod executor;
 mod failure;
 mod generation;

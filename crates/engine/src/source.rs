@@ -132,8 +132,8 @@ pub(crate) fn build<'scope>(
 ) -> (Vec<usize>, Vec<Stream<'scope, Time, Batch>>) {
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let (links, streams) = Links::add(&mut builder, outputs);
-    let address = builder.operator_info().address.clone();
-    let activator = scope.activator_for(address.clone());
+    let address = builder.operator_info().address;
+    let activator = scope.activator_for(Rc::clone(&address));
     builder.build_reschedule(move |mut capabilities| {
         let time = shared.start;
         for capability in &mut capabilities {

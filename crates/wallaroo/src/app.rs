@@ -89,6 +89,7 @@ impl App {
     }
 
     /// Adds a pipeline.
+    #[allow(clippy::should_implement_trait, reason = "nobody adds applications with +")]
     pub fn add(mut self, pipeline: Pipeline) -> Self {
         self.ends.push(pipeline.end);
         self
@@ -146,11 +147,10 @@ impl App {
         let program = self.build().program;
         for (node, code) in program.plan.nodes.iter().zip(&program.code) {
             if node.name == name && node.kind == *kind {
-                let lock = std::sync::PoisonError::into_inner;
                 match code {
                     NodeCode::Source(source) => source
                         .lock()
-                        .unwrap_or_else(|error| lock(error))
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
                         .redirect(address)?,
                     NodeCode::Sink(sink) => sink
                         .lock()

@@ -92,7 +92,10 @@ impl From<StartError> for Error {
 impl From<&Failure> for Error {
     fn from(failure: &Failure) -> Self {
         let kind = match failure {
-            Failure::User { .. } | Failure::State { .. } => ErrorKind::User,
+            Failure::User { .. }
+            | Failure::Encode { .. }
+            | Failure::Panic { .. }
+            | Failure::State { .. } => ErrorKind::User,
             Failure::Decode { .. } => ErrorKind::Data,
             Failure::Source { .. } | Failure::Sink { .. } | Failure::Resources { .. } => {
                 ErrorKind::Unavailable

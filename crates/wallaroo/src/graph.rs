@@ -162,6 +162,16 @@ pub(crate) fn program(application: &str, ends: &[Arc<GraphNode>]) -> Built {
     }
 }
 
+/// The outputs whose messages come out at a port: those behind a merge, which itself does nothing.
+fn feeding(plan: &Plan, port: Port) -> Vec<Port> {
+    let node = plan.node(port.node);
+    if node.kind != NodeKind::Merge {
+        return vec![port];
+    }
+    let inputs = node.inputs.iter();
+    inputs.flat_map(|input| feeding(plan, *input)).collect()
+}
+
 struct Builder {
     program: Program,
     senders: BTreeMap<String, AnySender>,
@@ -209,13 +219,13 @@ impl Builder {
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
         {
-            self.program.copiers.insert(
-                Port {
-                    node: id,
-                    output: *output,
-                },
-                *copier,
-            );
+            let port = Port {
+                node: id,
+                output: *output,
+            };
+            for fed in feeding(&self.program.plan, port) {
+                self.program.copiers.insert(fed, *copier);
+            }
         }
         if let Some(sink) = &node.dead_letters {
             self.add_dead_letters(

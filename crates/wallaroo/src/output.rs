@@ -43,6 +43,7 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// What a computation that makes messages of type `O` can return.
 #[diagnostic::on_unimplemented(
     message = "a computation cannot return `{Self}`",
+    label = "its computation returns neither `Option`, `Vec` nor `()`",
     note = "return `Option<M>` for at most one message, `Vec<M>` for many, `()` for none, or a `Result` of these"
 )]
 pub trait Emit<O> {
@@ -56,6 +57,7 @@ pub trait Emit<O> {
 /// What a computation can return: `Option<M>`, `Vec<M>`, `()`, or a `Result` of these.
 #[diagnostic::on_unimplemented(
     message = "a computation cannot return `{Self}`",
+    label = "its computation returns neither `Option`, `Vec` nor `()`",
     note = "return `Option<M>` for at most one message, `Vec<M>` for many, `()` for none, or a `Result` of these"
 )]
 pub trait Output: Emit<Self::Message> {

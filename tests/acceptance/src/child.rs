@@ -50,6 +50,7 @@ impl Report {
 /// # Panics
 /// When the child fails or takes too long.
 #[must_use]
+#[allow(clippy::print_stderr, reason = "people read the numbers")]
 pub fn report(program: &str, arguments: &[&str]) -> Report {
     let mut child = Command::new(program)
         .args(arguments)
@@ -69,8 +70,7 @@ pub fn report(program: &str, arguments: &[&str]) -> Report {
         "the scenario {arguments:?} failed with {status}; it printed {text:?}"
     );
     let report = serde_json::from_str(&text).expect("a scenario prints its report");
-    eprint!("{arguments:?}: ");
-    eprintln!("{}", serde_json::to_string(&report).unwrap_or_default());
+    eprintln!("{arguments:?}: {}", text.trim_end());
     report
 }
 

@@ -57,6 +57,10 @@ pub(crate) struct Outbox {
     pub(crate) ready: Vec<(EdgeIndex, Batch)>,
     pub(super) spent_head: Option<Box<dyn Messages>>,
     /// Contents whose messages are in use elsewhere.
+    #[expect(
+        clippy::vec_box,
+        reason = "they come and go in boxes; unboxing would copy them twice"
+    )]
     shells: Vec<Box<Contents>>,
     destinations: Vec<u16>,
     /// By worker: the messages that go there.

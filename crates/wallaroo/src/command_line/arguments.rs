@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as Misuse};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use wallaroo_core::Code;
 
 use super::log;
@@ -43,7 +43,7 @@ pub(super) struct Program {
 #[derive(Debug)]
 pub(super) enum Request {
     /// To run the application.
-    Run(Box<Arguments>),
+    Run(Arguments),
     /// To read this.
     Show(String),
 }
@@ -53,7 +53,7 @@ pub(super) enum Request {
 pub(super) struct Arguments {
     pub(super) workers: NonZeroUsize,
     pub(super) redirections: Vec<Redirection>,
-    pub(super) log: EnvFilter,
+    pub(super) log: Targets,
 }
 
 /// A source or sink that shall use another address.
@@ -139,11 +139,11 @@ pub(super) fn parse(
     };
     let mut redirections = redirections(Side::In, &matches, &variable)?;
     redirections.extend(self::redirections(Side::Out, &matches, &variable)?);
-    Ok(Request::Run(Box::new(Arguments {
+    Ok(Request::Run(Arguments {
         workers,
         redirections,
         log,
-    })))
+    }))
 }
 
 /// What is wrong with the command line, in one line.

@@ -7,25 +7,20 @@ use std::io::{IsTerminal, Write};
 use std::panic;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::layer;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry;
 
 /// The level without `--log`.
 pub(super) const DEFAULT_LEVEL: &str = "info";
 
 /// Reads a level, or a list of levels by module: `info,wallaroo=debug`. `None` if it is neither.
-pub(super) fn filter(text: &str) -> Option<EnvFilter> {
-    // `EnvFilter` would take a misspelt level for the name of a module.
+pub(super) fn filter(text: &str) -> Option<Targets> {
+    // `Targets` would take a misspelt level for the name of a module.
     let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
-    if !text
-        .split(',')
-        .all(|part| part.contains('=') || is_level(part))
-    {
-        return None;
-    }
-    EnvFilter::builder()
-        .with_default_directive(LevelFilter::ERROR.into())
-        .parse(text)
-        .ok()
+    let is_known = |part: &str| part.contains('=') || is_level(part);
+    text.split(',').all(is_known).then(|| text.parse().ok())?
 }
 
 /// Whether what the command line itself has to tell is wanted.
@@ -34,19 +29,18 @@ pub(super) fn is_on() -> bool {
 }
 
 /// Writes the log to the standard error from now on, and panics as one line.
-pub(super) fn install(application: &str, filter: EnvFilter) {
+pub(super) fn install(application: &str, filter: Targets) {
     let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(is_terminal);
-    // It fails when the program has a subscriber of its own, which then stays.
-    let _ = if is_terminal {
-        tracing::subscriber::set_global_default(log.compact().without_time().finish())
+    let log = layer().with_writer(std::io::stderr).with_ansi(is_terminal);
+    let log = if is_terminal {
+        log.compact().without_time().boxed()
     } else {
-        tracing::subscriber::set_global_default(log.finish())
+        log.boxed()
     };
-    if std::env::var_os("RUST_BACKTRACE").is_none() {
+    // It fails when the program has a subscriber of its own, which then stays.
+    let _ = tracing::subscriber::set_global_default(registry().with(log).with(filter));
+    let backtrace = std::env::var_os("RUST_BACKTRACE");
+    if backtrace.is_none_or(|value| value == "0") {
         let application = application.to_owned();
         panic::set_hook(Box::new(move |panic| {
             let text = panic.payload_as_str().unwrap_or("a panic without a text");

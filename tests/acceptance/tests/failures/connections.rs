@@ -1,13 +1,18 @@
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
 
-use wallaroo::{App, ByteSource, Code, Error, ErrorKind, FrameHeader, Options, source, tcp_listener};
+use wallaroo::{
+    App, ByteSource, Code, Error, ErrorKind, FrameHeader, Options, source, tcp_listener,
+};
 use wallaroo_acceptance::ending;
 
 use crate::check;
 
 /// The error of an application to which a client sends these bytes, and then ends its half of the connection.
-fn error(bytes: &[u8], format: impl FnOnce(wallaroo::Bytes<wallaroo::TcpInput>) -> ByteSource<String>) -> (Error, String) {
+fn error(
+    bytes: &[u8],
+    format: impl FnOnce(wallaroo::Bytes<wallaroo::TcpInput>) -> ByteSource<String>,
+) -> (Error, String) {
     let listener = tcp_listener("127.0.0.1:0").bind().expect("a port is free");
     let address = listener.local_address().expect("it is bound");
     let running = App::new("shop")

@@ -31,7 +31,10 @@ fn with_friends(order: &Order) -> Result<Vec<Order>, String> {
     if order.amount == 0 {
         return Err("nothing to pay".to_owned());
     }
-    let small = Order { amount: 100, ..order.clone() };
+    let small = Order {
+        amount: 100,
+        ..order.clone()
+    };
     Ok(vec![small, order.clone()])
 }
 
@@ -53,15 +56,39 @@ fn dead_letters_of_a_chain_are_complete() {
         let mut letters = letters.take();
         letters.sort_by_key(|letter| letter.position);
         let expected = [
-            letter("Account::add", 2, Some("ben"), &order("ben", 13), "unlucky amount"),
-            letter("Account::add", 3, Some("ann"), &order("ann", -1), "negative amount -1"),
+            letter(
+                "Account::add",
+                2,
+                Some("ben"),
+                &order("ben", 13),
+                "unlucky amount",
+            ),
+            letter(
+                "Account::add",
+                3,
+                Some("ann"),
+                &order("ann", -1),
+                "negative amount -1",
+            ),
             letter("with_friends", 4, None, &order("cat", 0), "nothing to pay"),
-            letter("Account::add", 5, Some("ann"), &order("ann", 13), "unlucky amount"),
+            letter(
+                "Account::add",
+                5,
+                Some("ann"),
+                &order("ann", 13),
+                "unlucky amount",
+            ),
         ];
         assert_eq!(letters, expected, "with {workers} workers");
         let mut totals = totals.take();
         totals.sort();
-        let expected = [("ann", 1, 100), ("ann", 2, 101), ("ann", 3, 201), ("ann", 4, 301), ("ben", 1, 100)];
+        let expected = [
+            ("ann", 1, 100),
+            ("ann", 2, 101),
+            ("ann", 3, 201),
+            ("ann", 4, 301),
+            ("ben", 1, 100),
+        ];
         let expected = expected.map(|(customer, orders, sum)| (customer.to_owned(), orders, sum));
         assert_eq!(totals, expected, "with {workers} workers");
     }
@@ -72,7 +99,8 @@ fn every_message_can_become_a_dead_letter() {
     const MESSAGES: u64 = 10_000;
     for workers in [1, 3] {
         let letters = memory::<DeadLetter>();
-        let refuse = |number: &u64| -> Result<Option<u64>, String> { Err(format!("refused {number}")) };
+        let refuse =
+            |number: &u64| -> Result<Option<u64>, String> { Err(format!("refused {number}")) };
         let app = App::new("shop").add(
             source("numbers", iter(0..MESSAGES))
                 .key_by_value(|number| number % 7)
@@ -89,7 +117,12 @@ fn every_message_can_become_a_dead_letter() {
         found.sort();
         let expected = (0..MESSAGES).map(|number| {
             let key = Some((number % 7).to_string());
-            (number + 1, key, number.to_string().into_bytes(), format!("refused {number}"))
+            (
+                number + 1,
+                key,
+                number.to_string().into_bytes(),
+                format!("refused {number}"),
+            )
         });
         assert!(found.into_iter().eq(expected), "with {workers} workers");
     }

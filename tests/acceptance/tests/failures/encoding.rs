@@ -1,14 +1,16 @@
-use std::collections::BTreeMap;
-
 use wallaroo::{App, Code, ErrorKind, iter, source, stdout};
 
 use crate::{check, error, place};
 
 #[test]
-fn a_message_that_a_format_cannot_hold_is_told_with_the_sink() {
+fn a_message_that_cannot_be_encoded_is_told_with_the_sink() {
     let app = || {
-        let nested = source("maps", iter([BTreeMap::from([(1u8, 2u8)])]));
-        App::new("shop").add(nested.to_sink("rows", stdout().csv()))
+        let encode = |number: &u64, _: &mut Vec<u8>| match number {
+            7 => Err("seven is not printed".into()),
+            _ => Ok(()),
+        };
+        let numbers = source("numbers", iter([1u64, 7]));
+        App::new("shop").add(numbers.to_sink("rows", stdout().encode(encode)))
     };
     let line = line!() - 2;
     check(
@@ -16,9 +18,8 @@ fn a_message_that_a_format_cannot_hold_is_told_with_the_sink() {
         ErrorKind::User,
         Code::Encode,
         format!(
-            "the sink \"rows\" ({}) cannot encode a message: cannot encode the message as CSV: maps are not supported; \
-             a row has plain values only; use json for messages with lists or maps; \
-             source \"maps\", iterator, record 1; message {{\"1\":2}}; \
+            "the sink \"rows\" ({}) cannot encode a message: cannot encode the message: seven is not printed; \
+             source \"numbers\", iterator, record 2; message 7; \
              choose another format, or change the message in a stage before the sink",
             place!(line)
         ),

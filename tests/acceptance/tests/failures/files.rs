@@ -17,7 +17,9 @@ fn a_missing_file_is_found_before_anything_runs() {
         &ending::failure(app, Options::default()),
         ErrorKind::Unavailable,
         Code::SourceMissing,
-        format!("cannot open the source \"orders\": cannot read the file \"{path}\": no such file or directory"),
+        format!(
+            "cannot open the source \"orders\": the file \"{path}\" does not exist; check the path"
+        ),
     );
 }
 
@@ -30,19 +32,27 @@ fn a_directory_is_not_read_as_a_file() {
         &ending::failure(app, Options::default()),
         ErrorKind::Unavailable,
         Code::SourceUnreadable,
-        format!("cannot open the source \"orders\": cannot read the file \"{path}\""),
+        format!(
+            "cannot open the source \"orders\": cannot read the file \"{path}\": it is a directory; \
+             give the path of a file; streams can be sent to a TCP source"
+        ),
     );
 }
 
 #[test]
 fn a_sink_path_that_cannot_be_written_is_found_before_anything_runs() {
     let (_directory, path) = path("no/such/directory/out.jsonl");
-    let app = App::new("shop").add(source("numbers", iter(0..3u64)).to_sink("out", file_sink(&path).json()));
+    let app = App::new("shop")
+        .add(source("numbers", iter(0..3u64)).to_sink("out", file_sink(&path).json()));
     check(
         &ending::failure(app, Options::default()),
         ErrorKind::Unavailable,
         Code::SinkOpen,
-        format!("cannot open the sink \"out\": cannot write the file \"{path}\": no such file or directory"),
+        format!(
+            "cannot open the sink \"out\": cannot write the file \"{path}\": no such file or directory; \
+             the directory {:?} does not exist: create it, or correct the path",
+            path.trim_end_matches("/out.jsonl")
+        ),
     );
 }
 
@@ -54,7 +64,8 @@ fn a_full_disk_fails_the_sink() {
         &ending::failure(app, Options::default()),
         ErrorKind::Unavailable,
         Code::SinkWrite,
-        "the sink \"out\" failed: cannot write the file \"/dev/full\": no space left on the device",
+        "the sink \"out\" failed: cannot write to \"/dev/full\": no space left on the device; \
+         correct the cause and start again, or write to a file",
     );
 }
 
@@ -67,6 +78,9 @@ fn a_port_in_use_is_found_before_anything_runs() {
         &ending::failure(app, Options::default()),
         ErrorKind::Unavailable,
         Code::Listen,
-        format!("cannot open the source \"orders\": cannot listen on {address}: port in use"),
+        format!(
+            "cannot open the source \"orders\": cannot listen on {address}: port in use; \
+             stop the program that uses it, or choose another port (0 lets the system choose)"
+        ),
     );
 }

@@ -62,6 +62,7 @@ fn an_error_of_a_computation_without_state_tells_stage_origin_message_and_causes
             Some(&self.0)
         }
     }
+    #[allow(clippy::ptr_arg, reason = "a computation takes messages by reference")]
     fn amount(text: &String) -> Result<Option<i64>, Refused> {
         text.parse().map(Some).map_err(Refused)
     }

@@ -1,4 +1,6 @@
-use wallaroo::{App, Code, DeadLetter, ErrorKind, OnError, Options, State, discard, iter, memory, source};
+use wallaroo::{
+    App, Code, DeadLetter, ErrorKind, OnError, Options, State, discard, iter, memory, source,
+};
 use wallaroo_acceptance::ending;
 
 use crate::{Account, Order, POLICY, check, error, order, place};
@@ -91,7 +93,11 @@ fn a_key_above_64_kib_is_refused() {
         let accounts = State::<Account>::new("accounts");
         let orders = source("orders", iter([order(&"x".repeat(70_000), 1)]));
         let keyed = orders.key_by(|order| &order.customer);
-        App::new("shop").add(keyed.to_state(&accounts, Account::add).to_sink("out", discard()))
+        App::new("shop").add(
+            keyed
+                .to_state(&accounts, Account::add)
+                .to_sink("out", discard()),
+        )
     };
     let line = line!() - 2;
     check(

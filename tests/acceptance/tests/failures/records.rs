@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
-use wallaroo::{App, Code, DeadLetter, Error, ErrorKind, OnError, Options, file, file_sink, memory, source};
+use wallaroo::{
+    App, Code, DeadLetter, Error, ErrorKind, OnError, Options, file, file_sink, memory, source,
+};
 use wallaroo_acceptance::ending;
 
 use crate::{Order, check};
@@ -53,16 +55,16 @@ fn a_csv_row_with_too_few_columns_is_told_with_record() {
 }
 
 #[test]
-fn a_missing_csv_column_is_found_before_anything_runs() {
+fn a_missing_csv_column_is_told_before_any_record_is_read() {
     let (_directory, path) = written(b"client,amount\nann,1\n");
     let error = failure(App::new("shop").add(source("orders", file(&path).csv::<Order>()).end()));
     check(
         &error,
-        ErrorKind::Invalid,
+        ErrorKind::Unavailable,
         Code::Column,
         format!(
-            "cannot open the source \"orders\": cannot read the file \"{path}\": \
-             the header has no column \"customer\", it has \"client\" and \"amount\"; correct the header, \
+            "the source \"orders\" failed: cannot read the file \"{path}\": \
+             the header has no column \"customer\", it has \"client\", \"amount\"; correct the header, \
              rename the field with #[serde(rename)], or give it #[serde(default)]"
         ),
     );
@@ -139,14 +141,18 @@ fn an_error_of_a_decoder_of_the_user_is_told_with_its_text() {
 #[test]
 fn a_panic_of_a_decoder_of_the_user_is_told_as_such() {
     let (_directory, path) = written(b"1\ntwo\n");
-    let decode = |line: &[u8]| Ok(Some(std::str::from_utf8(line)?.parse::<u64>().expect("a number")));
+    let decode = |line: &[u8]| {
+        Ok(Some(
+            std::str::from_utf8(line)?.parse::<u64>().expect("a number"),
+        ))
+    };
     let error = failure(App::new("shop").add(source("numbers", file(&path).decode(decode)).end()));
     check(
         &error,
         ErrorKind::User,
         Code::UserPanic,
         "the source \"numbers\" panicked: a number: ParseIntError { kind: InvalidDigit }; \
-         correct its decoder, iterator or connector",
+         correct its code, which may be a decoder or an iterator of yours",
     );
 }
 
@@ -197,7 +203,10 @@ fn records_that_cannot_be_decoded_become_dead_letters() {
         ending::run(app, Options::with_workers(workers)).expect("it completes");
         assert_eq!(numbers.take(), [Number(1), Number(2), Number(3)]);
         let expected = [(2, "x"), (4, "y"), (5, "z")];
-        assert_eq!(letters.take(), expected.map(|(at, text)| letter(&path, at, text)));
+        assert_eq!(
+            letters.take(),
+            expected.map(|(at, text)| letter(&path, at, text))
+        );
     }
 }
 

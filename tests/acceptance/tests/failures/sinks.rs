@@ -1,4 +1,6 @@
-use wallaroo::{App, Code, ConnectorError, ErrorKind, Sink, Waker, Write, Writer, generator, iter, source};
+use wallaroo::{
+    App, Code, ConnectorError, ErrorKind, Sink, Waker, Write, Writer, generator, iter, source,
+};
 
 use crate::{check, error};
 
@@ -99,6 +101,6 @@ fn a_sink_that_panics_is_told_as_such() {
         &error(|| app(Fails::Panic)),
         ErrorKind::User,
         Code::UserPanic,
-        "the sink \"printer\" panicked: no paper; correct its encoder or connector",
+        "the sink \"printer\" panicked: no paper; correct its code",
     );
 }

@@ -1,4 +1,6 @@
-use wallaroo::{App, Code, ConnectorError, ErrorKind, Intake, Position, Read, Reader, Source, Waker, source};
+use wallaroo::{
+    App, Code, ConnectorError, ErrorKind, Intake, Position, Read, Reader, Source, Waker, source,
+};
 
 use crate::{check, error};
 
@@ -26,7 +28,8 @@ impl Reader<u64> for Broken {
             intake.push(7);
             return Ok(Read::More);
         }
-        Err(ConnectorError::new("cannot read on").with_cause(std::io::Error::other("the tape tore")))
+        Err(ConnectorError::new("cannot read on")
+            .with_cause(std::io::Error::other("the tape tore")))
     }
 
     fn position(&self) -> Position {
@@ -52,6 +55,34 @@ fn a_panic_of_an_iterator_is_told_as_such() {
         ErrorKind::User,
         Code::UserPanic,
         "the source \"numbers\" panicked: attempt to divide by zero; \
-         correct its decoder, iterator or connector",
+         correct its code, which may be a decoder or an iterator of yours",
     );
+}
+
+/// Buffers of one source once went to another of the same region, whose messages had another type.
+#[test]
+fn sources_of_different_types_can_be_merged() {
+    for workers in [1, 2] {
+        let out = wallaroo::memory();
+        let numbers = source("numbers", wallaroo::iter(0..20_000u64));
+        let texts = source(
+            "texts",
+            wallaroo::iter((20_000..40_000).map(|number| number.to_string())),
+        );
+        let app = App::new("shop").add(
+            numbers
+                .to(|number: &u64| Some(number.to_string()))
+                .merge(texts)
+                .to_sink("out", out.clone()),
+        );
+        wallaroo_acceptance::ending::run(app, wallaroo::Options::with_workers(workers))
+            .expect("it completes");
+        let mut found: Vec<u64> = out
+            .take()
+            .iter()
+            .map(|text| text.parse().expect("a number"))
+            .collect();
+        found.sort_unstable();
+        assert!(found.into_iter().eq(0..40_000));
+    }
 }

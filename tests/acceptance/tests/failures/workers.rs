@@ -26,9 +26,13 @@ fn a_panic_ends_the_run_while_other_workers_are_idle() {
     let orders = source("orders", orders).key_by(|order| &order.customer);
     let totals = orders.to_state(&accounts, Account::add);
     let line = line!() - 1;
-    let running = App::new("idle").add(totals.end()).start(Options::with_workers(4));
+    let running = App::new("idle")
+        .add(totals.end())
+        .start(Options::with_workers(4));
     let running = running.expect("it starts");
-    running.send("orders", order("ann", PANIC)).expect("it runs");
+    running
+        .send("orders", order("ann", PANIC))
+        .expect("it runs");
     let error = ending::wait(&running).expect_err("it fails");
     check(&error, ErrorKind::User, Code::UserPanic, text(line));
 }
@@ -50,9 +54,15 @@ fn a_panic_ends_the_run_while_other_workers_are_busy() {
         .start(Options::with_workers(4))
         .expect("it starts");
     until("all workers are busy", || {
-        running.status().nodes.iter().any(|node| node.messages_in > 10_000)
+        running
+            .status()
+            .nodes
+            .iter()
+            .any(|node| node.messages_in > 10_000)
     });
-    running.send("orders", order("ann", PANIC)).expect("it runs");
+    running
+        .send("orders", order("ann", PANIC))
+        .expect("it runs");
     let error = ending::wait(&running).expect_err("it fails");
     check(&error, ErrorKind::User, Code::UserPanic, text(line));
 }
@@ -70,14 +80,20 @@ fn a_panic_ends_the_run_while_a_sink_is_blocked_and_sources_wait() {
     // The order of nodes decides who owns what: the gate and the generator are not on the worker of the orders'
     // source.
     let running = App::new("blocked")
-        .add(endless.key_by_value(|number| number % 100).to_sink("gate", gate.clone()))
+        .add(
+            endless
+                .key_by_value(|number| number % 100)
+                .to_sink("gate", gate.clone()),
+        )
         .add(totals.end())
         .start(options)
         .expect("it starts");
     until("the gate is blocked", || gate.has_refused());
     // The credit of the worker that reads both sources is used up, so nothing more is read there: the message
     // comes in when the gate lets it.
-    running.send("orders", order("ann", PANIC)).expect("it runs");
+    running
+        .send("orders", order("ann", PANIC))
+        .expect("it runs");
     gate.open();
     let error = ending::wait(&running).expect_err("it fails");
     check(&error, ErrorKind::User, Code::UserPanic, text(line));
@@ -87,7 +103,10 @@ fn a_panic_ends_the_run_while_a_sink_is_blocked_and_sources_wait() {
 fn a_panic_ends_the_run_while_another_worker_is_inside_a_function() {
     let accounts = State::<Account>::new("accounts");
     let counts = State::<Account>::new("counts");
-    let (inside, leave) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (inside, leave) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let (_sender, orders) = channel::<Order>(10);
     let orders = source("orders", orders).key_by(|order| &order.customer);
     let totals = orders.to_state(&accounts, Account::add);
@@ -99,7 +118,9 @@ fn a_panic_ends_the_run_while_another_worker_is_inside_a_function() {
         .to_state(&counts, move |_: &mut Account, _: &u64| {
             if std::thread::current().name() != Some("timely:work-0") {
                 entered.store(true, Ordering::SeqCst);
-                until("the test lets the function return", || may_leave.load(Ordering::SeqCst));
+                until("the test lets the function return", || {
+                    may_leave.load(Ordering::SeqCst)
+                });
             }
         });
     let running = App::new("inside")
@@ -107,8 +128,12 @@ fn a_panic_ends_the_run_while_another_worker_is_inside_a_function() {
         .add(slow.end())
         .start(Options::with_workers(4))
         .expect("it starts");
-    until("a worker is inside the function", || inside.load(Ordering::SeqCst));
-    running.send("orders", order("ann", PANIC)).expect("it runs");
+    until("a worker is inside the function", || {
+        inside.load(Ordering::SeqCst)
+    });
+    running
+        .send("orders", order("ann", PANIC))
+        .expect("it runs");
     leave.store(true, Ordering::SeqCst);
     let error = ending::wait(&running).expect_err("it fails");
     check(&error, ErrorKind::User, Code::UserPanic, text(line));

@@ -8,6 +8,8 @@ mod expansion;
 mod hot_key;
 mod idle_source;
 mod large_message;
+mod letters;
+mod long_texts;
 mod rejected;
 mod rekeys;
 mod two_sinks;

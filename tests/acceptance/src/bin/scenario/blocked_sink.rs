@@ -39,7 +39,9 @@ pub(crate) fn run(options: Options) -> Report {
 
     gate.open();
     client.join();
-    until("everything has arrived", || tally.total() >= 2 * MESSAGES as u64);
+    until("everything has arrived", || {
+        tally.total() >= 2 * MESSAGES as u64
+    });
     running.stop();
     ending::wait(&running).expect("it completes");
     measurement.arrived("gate", &tally);

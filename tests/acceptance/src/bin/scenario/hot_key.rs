@@ -16,7 +16,9 @@ pub(crate) fn run(options: Options) -> Report {
     let tally = Tally::once(MESSAGES);
     let counts = State::<Count>::new("counts");
     let taken = tally.clone();
-    let sink = Gate::slow(usize::MAX, move |message: String| taken.add(number(&message)));
+    let sink = Gate::slow(usize::MAX, move |message: String| {
+        taken.add(number(&message))
+    });
     // Slower than the source, which does not wait: it goes through the message several times.
     let slow = |count: &mut Count, message: &String| {
         let sum: u64 = (0..4).flat_map(|_| message.bytes()).map(u64::from).sum();

@@ -16,7 +16,9 @@ pub(crate) fn run(options: Options) -> Report {
     let mut measurement = Measurement::begin();
     let tally = Tally::once(MESSAGES);
     let taken = tally.clone();
-    let sink = Gate::slow(usize::MAX, move |message: String| taken.add(number(&message)));
+    let sink = Gate::slow(usize::MAX, move |message: String| {
+        taken.add(number(&message))
+    });
     let counts = State::<Count>::new("counts");
     let (_merged_sender, merged) = channel::<String>(10);
     let (_shared_sender, shared) = channel::<String>(10);

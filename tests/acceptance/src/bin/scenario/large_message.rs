@@ -39,9 +39,7 @@ pub(crate) fn run(options: Options) -> Report {
     client
         .write_all(&length.to_be_bytes())
         .expect("the application reads");
-    client
-        .write_all(&message())
-        .expect("the application reads");
+    client.write_all(&message()).expect("the application reads");
     drop(client);
     let received = receiver.join().expect("the message arrives");
     running.stop();

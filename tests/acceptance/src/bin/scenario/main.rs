@@ -2,9 +2,8 @@
 //! scenario and the number of workers.
 
 #![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a scenario fails by panicking"
+    clippy::ptr_arg,
+    reason = "computations take messages by reference, whatever their type"
 )]
 
 mod blocked_sink;
@@ -14,9 +13,13 @@ mod expansion;
 mod hot_key;
 mod idle_source;
 mod large_message;
+mod letters;
+mod long_texts;
 mod pressure;
-mod rekeys;
 mod rejected;
+mod rekeys;
+mod restarts;
+mod signals;
 mod two_sinks;
 
 use std::io::Write as _;
@@ -25,6 +28,9 @@ use wallaroo::Options;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if std::env::var_os(signals::ADDRESS).is_some() {
+        return signals::run();
+    }
     let [scenario, workers] = arguments.as_slice() else {
         panic!("give the name of a scenario and a number of workers, not {arguments:?}");
     };
@@ -37,8 +43,11 @@ fn main() {
         "hot-key" => hot_key::run(options),
         "idle-source" => idle_source::run(options),
         "large-message" => large_message::run(options),
+        "letters" => letters::run(options),
+        "long-texts" => long_texts::run(options),
         "rejected" => rejected::run(options),
         "rekeys" => rekeys::run(options),
+        "restarts" => restarts::run(&options),
         "two-sinks" => two_sinks::run(options),
         unknown => panic!("there is no scenario {unknown:?}"),
     };

@@ -1,6 +1,9 @@
 //! A source at full speed whose records cannot be decoded, in front of a sink of dead letters that is blocked
 //! at first.
 
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+
 use wallaroo::{App, DeadLetter, Options, file, source};
 use wallaroo_acceptance::child::Report;
 use wallaroo_acceptance::ending;
@@ -16,9 +19,11 @@ const RECORDS: usize = 400_000;
 pub(crate) fn run(options: Options) -> Report {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let path = directory.path().join("records.txt");
-    let records: Vec<String> = (0..RECORDS).map(text).collect();
-    std::fs::write(&path, format!("{}\n", records.join("\n"))).expect("a file can be written");
-    drop(records);
+    let mut records = BufWriter::new(File::create(&path).expect("a file can be made"));
+    (0..RECORDS)
+        .try_for_each(|number| writeln!(records, "{}", text(number)))
+        .and_then(|()| records.flush())
+        .expect("a file can be written");
     let mut measurement = Measurement::begin();
     let tally = Tally::once(RECORDS);
     let taken = tally.clone();

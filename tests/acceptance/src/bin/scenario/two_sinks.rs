@@ -16,7 +16,9 @@ pub(crate) fn run(options: Options) -> Report {
     let (held, free) = (Tally::once(MESSAGES), Tally::once(MESSAGES));
     let gate = closed_gate(&held);
     let taken = free.clone();
-    let open = Gate::slow(usize::MAX, move |message: String| taken.add(number(&message)));
+    let open = Gate::slow(usize::MAX, move |message: String| {
+        taken.add(number(&message))
+    });
     let texts = source("generator", texts(MESSAGES));
     let running = App::new("two sinks")
         .add(texts.clone().to_sink("gate", gate.clone()))

@@ -1,0 +1,119 @@
+use wallaroo::{App, Code, Error, ErrorKind, Options, Running, channel, iter, source};
+use wallaroo_acceptance::ending;
+use wallaroo_acceptance::gate::Gate;
+use wallaroo_acceptance::tally::{Arrived, Tally};
+use wallaroo_acceptance::waiting::{until, until_still};
+
+/// An application that takes numbers and words, behind a gate.
+fn started(gate: Gate<u64>) -> Running {
+    let (_numbers_sender, numbers) = channel::<u64>(4);
+    let (_words_sender, words) = channel::<String>(4);
+    App::new("sending")
+        .add(source("numbers", numbers).to_sink("gate", gate))
+        .add(source("words", words).end())
+        .start(Options::default())
+        .expect("it starts")
+}
+
+fn open_gate() -> Gate<u64> {
+    Gate::slow(usize::MAX, |_| {})
+}
+
+#[track_caller]
+fn check(result: Result<(), Error>, kind: ErrorKind, code: Code, text: &str) {
+    let error = result.expect_err("it is refused");
+    assert_eq!(error.to_string(), format!("{code}: {text}"));
+    assert_eq!((error.kind(), error.code()), (kind, code));
+}
+
+#[test]
+fn a_source_that_does_not_exist_is_told_with_those_that_do() {
+    let running = started(open_gate());
+    check(
+        running.send("number", 1u64),
+        ErrorKind::Invalid,
+        Code::SendTarget,
+        "cannot send to the source \"number\": only sources made with channel() take messages; \
+         there are \"numbers\", \"words\"",
+    );
+}
+
+#[test]
+fn an_application_without_channels_takes_no_messages() {
+    let running = App::new("sending")
+        .add(source("numbers", iter([1u64])).end())
+        .start(Options::default())
+        .expect("it starts");
+    check(
+        running.send("numbers", 1u64),
+        ErrorKind::Invalid,
+        Code::SendTarget,
+        "cannot send to the source \"numbers\": only sources made with channel() take messages; there are none",
+    );
+}
+
+#[test]
+fn a_message_of_another_type_is_refused() {
+    let running = started(open_gate());
+    check(
+        running.send("numbers", 1u32),
+        ErrorKind::Invalid,
+        Code::SendType,
+        "cannot send a u32 to the source \"numbers\": it takes another type; \
+         send the type the source is declared with",
+    );
+}
+
+#[test]
+fn a_stopped_application_takes_no_messages() {
+    let running = started(open_gate());
+    running.stop();
+    ending::wait(&running).expect("it completes");
+    let text = "cannot send to the source \"numbers\": the application has stopped; start it again";
+    check(
+        running.send("numbers", 1u64),
+        ErrorKind::Closed,
+        Code::SendClosed,
+        text,
+    );
+    let tried = running.try_send("numbers", 1u64).map(|_| ());
+    check(tried, ErrorKind::Closed, Code::SendClosed, text);
+}
+
+/// The source takes messages as long as there is credit for them, and then as many as the channel holds.
+#[test]
+fn a_full_source_gives_the_message_back_and_loses_none() {
+    const MESSAGES: usize = 200_000;
+    let tally = Tally::once(MESSAGES);
+    let taken = tally.clone();
+    let take = move |message: [u64; 32]| taken.add(usize::try_from(message[0]).expect("it fits"));
+    let gate = Gate::closed(take);
+    let (_sender, large) = channel::<[u64; 32]>(1_000);
+    let running = App::new("full")
+        .add(source("large", large).to_sink("gate", gate.clone()))
+        .start(Options::default())
+        .expect("it starts");
+    let is_full = |number: u64| {
+        let given_back = running.try_send("large", [number; 32]).expect("it runs");
+        given_back.is_some_and(|message| message == [number; 32])
+    };
+    let mut next = 0;
+    until_still("what the source takes", || {
+        while next < MESSAGES as u64 && !is_full(next) {
+            next += 1;
+        }
+        next
+    });
+    assert!(gate.has_refused() && is_full(next));
+    gate.open();
+    until("there is room again", || !is_full(next));
+    running.stop();
+    ending::wait(&running).expect("it completes");
+    let sent = next + 1;
+    let expected = Arrived {
+        right: sent,
+        lost: MESSAGES as u64 - sent,
+        ..Arrived::default()
+    };
+    assert_eq!(tally.arrived(), expected);
+}

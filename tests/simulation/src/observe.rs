@@ -1,0 +1,254 @@
+//! What a run shows: calls, outputs, snapshots, positions.
+//!
+//! **Invariants.** Calls for one state object are noted while it is being worked on, so their order is the order in
+//! which they happened.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+use wallaroo::{ConnectorError, Encoder, Rows, Sink, Write, Writer};
+use wallaroo_core::{StoredKey, Waker};
+use wallaroo_engine::{Changes, Epoch, EpochListener, SourcePosition};
+
+use crate::input::{Item, mix};
+
+/// A state object: it remembers enough to tell in which order it was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The message of the last call.
+    pub last: u64,
+    /// Number of calls.
+    pub count: u64,
+    /// Depends on all messages and their order.
+    pub digest: u64,
+}
+
+impl History {
+    /// The effect of a message.
+    pub fn add(&mut self, item: &Item) {
+        self.last = item.id();
+        self.count += 1;
+        self.digest = mix(self.digest ^ self.last);
+    }
+}
+
+/// One call of a state computation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Number of the state.
+    pub state: usize,
+    /// The node.
+    pub node: usize,
+    /// The key, as people read it.
+    pub key: String,
+    /// The message.
+    pub item: Item,
+    /// The object before the call.
+    pub before: History,
+}
+
+/// Notes of one run, shared by all stages.
+#[derive(Clone, Debug)]
+pub struct Notes {
+    /// All calls.
+    pub calls: Arc<Mutex<Vec<Call>>>,
+    /// By state and number of the key: whether a call is under way.
+    busy: Arc<Vec<AtomicBool>>,
+}
+
+/// No case has more different numbers of keys per state, or more states.
+const KEYS: usize = 64;
+
+impl Default for Notes {
+    fn default() -> Self {
+        Notes {
+            calls: Arc::default(),
+            busy: Arc::new((0..KEYS * KEYS).map(|_| AtomicBool::new(false)).collect()),
+        }
+    }
+}
+
+impl Notes {
+    /// Notes a call, and that nobody else works on this key at the same time; `key` is its number.
+    ///
+    /// # Panics
+    /// When somebody does.
+    pub fn during<R>(&self, call: Call, key: u64, work: impl FnOnce() -> R) -> R {
+        let busy = &self.busy[call.state % KEYS * KEYS + key as usize % KEYS];
+        assert!(
+            !busy.swap(true, Ordering::SeqCst),
+            "two threads in state {} for key {}",
+            call.state,
+            call.key
+        );
+        self.calls.lock().expect("nobody panics with it").push(call);
+        let result = work();
+        busy.store(false, Ordering::SeqCst);
+        result
+    }
+}
+
+/// What the listener has heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// By source, partition and epoch the number of the next record.
+    pub reached: BTreeMap<(String, String), BTreeMap<u32, u64>>,
+    /// By epoch what has changed, in the order in which it was told.
+    pub changes: BTreeMap<u32, Vec<Changes>>,
+    /// The last epoch of each generation.
+    pub generations: Vec<u32>,
+    last: u32,
+}
+
+/// Listens.
+#[derive(Clone, Debug, Default)]
+pub struct Listener {
+    /// What has been heard.
+    pub heard: Arc<Mutex<Heard>>,
+}
+
+impl EpochListener for Listener {
+    fn source_reached(&self, epoch: Epoch, position: SourcePosition) {
+        let mut heard = self.heard.lock().expect("nobody panics with it");
+        heard.last = heard.last.max(epoch.0);
+        let known = heard
+            .reached
+            .entry((position.source, position.partition))
+            .or_default()
+            .insert(epoch.0, position.next_number);
+        assert_eq!(known, None, "a partition ends an epoch once");
+    }
+
+    fn states_changed(&self, epoch: Epoch, _: usize, changes: Vec<Changes>) {
+        let mut heard = self.heard.lock().expect("nobody panics with it");
+        heard.last = heard.last.max(epoch.0);
+        heard.changes.entry(epoch.0).or_default().extend(changes);
+    }
+
+    fn generation_ended(&self) {
+        let mut heard = self.heard.lock().expect("nobody panics with it");
+        let last = heard.last;
+        heard.generations.push(last);
+    }
+}
+
+/// The objects of all states, by name of the state and key.
+pub type Objects = BTreeMap<(String, StoredKey), History>;
+
+impl Heard {
+    /// Applies the changes of an epoch to the objects.
+    ///
+    /// # Panics
+    /// When a snapshot cannot be read.
+    pub fn apply(&self, epoch: u32, objects: &mut Objects) {
+        for changes in self.changes.get(&epoch).into_iter().flatten() {
+            let place = |key: &StoredKey| (changes.state.clone(), key.clone());
+            for key in &changes.removed {
+                objects.remove(&place(key));
+            }
+            for (key, bytes) in &changes.objects {
+                let object = rmp_serde::from_slice(bytes).expect("what was written can be read");
+                objects.insert(place(key), object);
+            }
+        }
+    }
+
+    /// The last epoch.
+    #[must_use]
+    pub fn last_epoch(&self) -> u32 {
+        self.last
+    }
+}
+
+/// A sink that keeps what it gets, all at once or, if it is slow, a few at a time.
+#[derive(Debug)]
+pub struct Kept<M> {
+    /// What it got.
+    pub kept: Arc<Mutex<Vec<M>>>,
+    /// Whether it is often full.
+    pub slow: bool,
+}
+
+struct Keeper<M> {
+    kept: Arc<Mutex<Vec<M>>>,
+    slow: bool,
+    calls: usize,
+    waker: Waker,
+}
+
+impl<M> Keeper<M> {
+    /// How many of `len` messages to take now.
+    fn portion(&mut self, len: usize) -> usize {
+        self.calls += 1;
+        if self.slow { len.min(self.calls % 4) } else { len }
+    }
+
+    fn answer(&self, left: usize) -> Write {
+        if left == 0 {
+            return Write::Done;
+        }
+        self.waker.wake();
+        Write::Blocked
+    }
+}
+
+impl<M: Send + 'static> Sink<Vec<M>> for Kept<M> {
+    fn open(&mut self, waker: &Waker) -> Result<Box<dyn Writer<Vec<M>>>, ConnectorError> {
+        Ok(Box::new(Keeper {
+            kept: Arc::clone(&self.kept),
+            slow: self.slow,
+            calls: 0,
+            waker: waker.clone(),
+        }))
+    }
+}
+
+impl<M: Send> Writer<Vec<M>> for Keeper<M> {
+    fn write(&mut self, messages: &mut Vec<M>) -> Result<Write, ConnectorError> {
+        let count = self.portion(messages.len());
+        self.kept.lock().expect("nobody panics with it").extend(messages.drain(..count));
+        Ok(self.answer(messages.len()))
+    }
+}
+
+/// A sink of rows of JSON.
+#[derive(Debug)]
+pub struct KeptRows<M>(pub Kept<M>);
+
+impl<M: serde::de::DeserializeOwned + Send + 'static> Sink<Rows> for KeptRows<M> {
+    fn open(&mut self, waker: &Waker) -> Result<Box<dyn Writer<Rows>>, ConnectorError> {
+        Ok(Box::new(Keeper::<M> {
+            kept: Arc::clone(&self.0.kept),
+            slow: self.0.slow,
+            calls: 0,
+            waker: waker.clone(),
+        }))
+    }
+}
+
+impl<M: serde::de::DeserializeOwned + Send> Writer<Rows> for Keeper<M> {
+    fn write(&mut self, rows: &mut Rows) -> Result<Write, ConnectorError> {
+        let count = self.portion(rows.iter().count());
+        let messages: Vec<M> = rows
+            .iter()
+            .take(count)
+            .map(|row| serde_json::from_slice(row).expect("rows are JSON"))
+            .collect();
+        rows.consume(count);
+        self.kept.lock().expect("nobody panics with it").extend(messages);
+        Ok(self.answer(rows.iter().count()))
+    }
+}
+
+/// Encodes JSON.
+#[derive(Debug)]
+pub struct Json;
+
+impl<M: Serialize> Encoder<M> for Json {
+    fn encode(&self, message: &M, row: &mut Vec<u8>) -> Result<(), ConnectorError> {
+        serde_json::to_writer(row, message)
+            .map_err(|error| ConnectorError::new("cannot encode it").with_cause(error))
+    }
+}

@@ -145,8 +145,27 @@ impl KeyIndex {
     ///
     /// # Errors
     /// [`KeyError`] if the key is unknown and too long or too deep to be stored.
-    #[inline]
+    // Inlined with the one case that integers take; the rest would only fill registers of the caller's loop.
+    #[inline(always)]
     pub fn resolve<K: Key + ?Sized>(
+        &mut self,
+        hash: KeyHash,
+        key: &K,
+    ) -> Result<Resolved, KeyError> {
+        if key.is_told_by_hash() && self.is_told_by_hash {
+            let table = &self.tables[self.groups.group_of(hash).index()];
+            if let Some(entry) = table.find(table_hash(hash), |entry| entry.has(hash)) {
+                return Ok(Resolved {
+                    slot: entry.slot,
+                    created: false,
+                });
+            }
+        }
+        self.resolve_by_key(hash, key)
+    }
+
+    #[inline(never)]
+    fn resolve_by_key<K: Key + ?Sized>(
         &mut self,
         hash: KeyHash,
         key: &K,

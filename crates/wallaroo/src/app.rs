@@ -89,7 +89,10 @@ impl App {
     }
 
     /// Adds a pipeline.
-    #[allow(clippy::should_implement_trait, reason = "nobody adds applications with +")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "nobody adds applications with +"
+    )]
     pub fn add(mut self, pipeline: Pipeline) -> Self {
         self.ends.push(pipeline.end);
         self

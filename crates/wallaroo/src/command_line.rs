@@ -84,15 +84,16 @@ impl App {
         let result = Signals::watch(&program.name).and_then(|signals| {
             let clock = SystemClock::new();
             let began = clock.now();
+            // Before the start, so that it stands before everything that the application itself says.
+            if log::is_on() {
+                let workers = counted(arguments.workers.get() as u64, "worker");
+                say(&program.name, format_args!("starting on {workers}"));
+            }
             let running = Arc::new(self.start(Options {
                 workers: arguments.workers,
                 ..Options::default()
             })?);
             signals.started(&running);
-            if log::is_on() {
-                let workers = counted(arguments.workers.get() as u64, "worker");
-                say(&program.name, format_args!("running on {workers}"));
-            }
             running.wait()?;
             let stopped = signals.ended();
             if log::is_on() {

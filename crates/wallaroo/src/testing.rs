@@ -180,7 +180,6 @@ pub struct Test {
     app: App,
     seed: u64,
     first_workers: NonZeroUsize,
-    epoch_every: Option<usize>,
     /// Each with the number of its step.
     inputs: Vec<(usize, Input)>,
     between: Vec<Between>,
@@ -196,7 +195,6 @@ impl Test {
             app,
             seed: number_of("WALLAROO_SEED").unwrap_or(DEFAULT_SEED),
             first_workers: NonZeroUsize::MIN,
-            epoch_every: None,
             inputs: Vec::new(),
             between: Vec::new(),
         }
@@ -293,7 +291,7 @@ impl Test {
             listener: Some(Arc::clone(&observer) as Arc<dyn EpochListener>),
             simulation: Some(Simulation {
                 seed: self.seed,
-                epoch_every: self.epoch_every,
+                epoch_every: None,
             }),
             ..wallaroo_engine::Options::default()
         };

@@ -78,7 +78,7 @@ fn sorted_on_one_and_three(app: impl Fn(MemorySink<u64>) -> App) -> [Vec<u64>; 2
         let kept = memory::<u64>();
         app(kept.clone())
             .run(Options::with_workers(workers))
-            .unwrap();
+            .expect("it runs");
         let mut kept = kept.take();
         kept.sort_unstable();
         kept

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wallaroo::testing::{self, START, Test, input};
 use wallaroo::{
-    App, Code, Context, DeadLetter, ErrorKind, State, discard, iter, memory, source, stdout,
+    App, Code, Context, DeadLetter, ErrorKind, Message, State, discard, iter, memory, source,
+    stdout,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -157,21 +158,24 @@ fn sources_without_messages_are_empty() {
 
 #[test]
 fn wrong_inputs_are_refused_by_name() {
-    let check = |inputs, code, text: &str| {
-        let error = testing::run(stocks(), [inputs]).unwrap_err();
+    fn check<T: Message>(source: &str, messages: [T; 1], code: Code, text: &str) {
+        let test = Test::new(stocks()).seed(1).send(source, messages);
+        let error = test.run().unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, code));
         assert_eq!(
             error.to_string(),
             format!("{code}: {text}; in a test with WALLAROO_SEED=1")
         );
-    };
+    }
     check(
-        input("tocks", [1u64]),
+        "tocks",
+        [1u64],
         Code::SendTarget,
         r#"cannot send to the source "tocks": there is "ticks""#,
     );
     check(
-        input("ticks", [1u64]),
+        "ticks",
+        [1u64],
         Code::SendType,
         r#"cannot send messages of type u64 to the source "ticks": its messages are of type testing::Tick; send that type"#,
     );

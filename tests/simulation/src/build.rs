@@ -6,9 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
-use wallaroo::{
-    App, Context, DeadLetter, Encoded, OnError, Pipeline, State, Stream, source,
-};
+use wallaroo::{App, Context, DeadLetter, Encoded, OnError, Pipeline, State, Stream, source};
 
 use crate::case::Case;
 use crate::input::{Asked, Item, Records};
@@ -92,7 +90,11 @@ impl Builder<'_> {
     fn stream(&mut self, node: usize) -> Stream<Item> {
         self.left[node] -= 1;
         let slot = &mut self.streams[node];
-        let stream = if self.left[node] == 0 { slot.take() } else { slot.clone() };
+        let stream = if self.left[node] == 0 {
+            slot.take()
+        } else {
+            slot.clone()
+        };
         stream.expect("nodes stand after their inputs")
     }
 
@@ -128,7 +130,11 @@ impl Builder<'_> {
                 let stream = source(node_name(node), records);
                 self.with_policy(node, failing, stream)
             }
-            Node::Stage { input, makes, failing } => {
+            Node::Stage {
+                input,
+                makes,
+                failing,
+            } => {
                 let stream = self.stream(input).to(move |item: &Item| {
                     if fails(node, failing, item) {
                         return fail(node, item);
@@ -137,18 +143,29 @@ impl Builder<'_> {
                 });
                 self.with_policy(node, failing, stream.named(node_name(node)))
             }
-            Node::KeyBy { input, kind, keys, failing } => {
+            Node::KeyBy {
+                input,
+                kind,
+                keys,
+                failing,
+            } => {
                 let stream = self
                     .stream(input)
                     .to(move |item: &Item| Some(keyed(node, kind, keys, item)));
                 let stream = key_by(node, kind, failing, stream);
-                if failing { stream.on_error(OnError::Skip) } else { stream }
+                if failing {
+                    stream.on_error(OnError::Skip)
+                } else {
+                    stream
+                }
             }
             Node::State { input, .. } => {
                 let stream = self.stream(input);
                 self.add_state(node, stream)
             }
-            Node::Merge { inputs: [one, other] } => {
+            Node::Merge {
+                inputs: [one, other],
+            } => {
                 let (one, other) = (self.stream(one), self.stream(other));
                 one.merge(other)
             }
@@ -160,7 +177,11 @@ impl Builder<'_> {
                 self.streams[node + 1] = Some(no);
                 yes
             }
-            Node::Sink { input, encoded, slow } => {
+            Node::Sink {
+                input,
+                encoded,
+                slow,
+            } => {
                 let stream = self.stream(input);
                 let kept = Self::kept(&mut self.built.sinks, node, slow);
                 let name = node_name(node);
@@ -180,8 +201,14 @@ impl Builder<'_> {
     }
 
     fn add_state(&mut self, node: usize, stream: Stream<Item>) -> Stream<Item> {
-        let Node::State { state, makes, failing, forgets: may_forget, kind, .. } =
-            self.case.topology.nodes[node].clone()
+        let Node::State {
+            state,
+            makes,
+            failing,
+            forgets: may_forget,
+            kind,
+            ..
+        } = self.case.topology.nodes[node].clone()
         else {
             unreachable!("called for stages with state")
         };

@@ -59,12 +59,24 @@ impl Case {
         Case::of(seed, topology, extras, &mut random)
     }
 
+    /// A case of a random application.
+    #[must_use]
+    pub fn with(seed: u64, extras: Extras) -> Self {
+        let mut random = Random::new(seed);
+        let topology = Topology::random(&mut random);
+        Case::of(seed, topology, extras, &mut random)
+    }
+
     /// A case of this application.
     #[must_use]
     pub fn of(seed: u64, topology: Topology, extras: Extras, random: &mut Random) -> Self {
         let mut records = BTreeMap::new();
         for (node, source) in topology.nodes.iter().enumerate() {
-            let Node::Source { partitions, failing } = source else {
+            let Node::Source {
+                partitions,
+                failing,
+            } = source
+            else {
                 continue;
             };
             let partitions = (0..*partitions)
@@ -90,8 +102,16 @@ impl Case {
             records,
             workers: 1 + random.below(4),
             epoch_every: extras.epochs.then(|| 2 + random.below(12)),
-            limit_bytes: if random.one_in(3) { 1 + random.below(20_000) } else { 1 << 20 },
-            key_groups: if random.one_in(4) { 1 + random.below(5) as u16 } else { 64 },
+            limit_bytes: if random.one_in(3) {
+                1 + random.below(20_000)
+            } else {
+                1 << 20
+            },
+            key_groups: if random.one_in(4) {
+                1 + random.below(5) as u16
+            } else {
+                64
+            },
         }
     }
 

@@ -24,7 +24,13 @@ pub fn check(case: &Case, mode: Mode) {
     let fail = |what: &str| -> ! {
         panic!(
             "{what}\nseed {} ({mode:?}); repeat it with WALLAROO_SEED={}\nworkers {}, epochs {:?}, limit {}, key groups {}\n{:#?}",
-            case.seed, case.seed, case.workers, case.epoch_every, case.limit_bytes, case.key_groups, case.topology
+            case.seed,
+            case.seed,
+            case.workers,
+            case.epoch_every,
+            case.limit_bytes,
+            case.key_groups,
+            case.topology
         )
     };
     let outcome = std::panic::catch_unwind(|| run(case, mode));
@@ -61,15 +67,22 @@ fn same_groups(
 ) -> Result<(), String> {
     let (mut got, mut expected) = (grouped(got), grouped(expected.into_iter().flatten()));
     if case.topology.is_loose(node) {
-        got.values_mut().chain(expected.values_mut()).for_each(|items| items.sort_unstable());
+        got.values_mut()
+            .chain(expected.values_mut())
+            .for_each(|items| items.sort_unstable());
     }
     if got == expected {
         return Ok(());
     }
     let groups = got.keys().chain(expected.keys());
-    let differs = groups.into_iter().find(|group| got.get(*group) != expected.get(*group));
+    let differs = groups
+        .into_iter()
+        .find(|group| got.get(*group) != expected.get(*group));
     let show = |items: Option<&Vec<Item>>| {
-        let shown = items.into_iter().flatten().map(|item| (item.number, item.copies.clone()));
+        let shown = items
+            .into_iter()
+            .flatten()
+            .map(|item| (item.number, item.copies.clone()));
         shown.collect::<Vec<_>>()
     };
     let group = differs.expect("they differ somewhere");
@@ -90,20 +103,27 @@ fn dead_letters(case: &Case, observed: &Observed, expected: &Expected) -> Result
     for (node, letters) in &observed.dead {
         let mut items = Vec::new();
         for letter in letters {
-            let item: Item = serde_json::from_slice(&letter.message).map_err(|error| error.to_string())?;
+            let item: Item =
+                serde_json::from_slice(&letter.message).map_err(|error| error.to_string())?;
             let kind = match &case.topology.nodes[*node] {
                 Node::State { kind, .. } => Some(kind.unwrap_or(KeyKind::One)),
                 _ => kind_before(case, *node),
             };
             let key = kind.map(|kind| kind.text(key_of(&item)));
-            let place = (letter.source.as_str(), letter.partition.as_str(), letter.position);
+            let place = (
+                letter.source.as_str(),
+                letter.partition.as_str(),
+                letter.position,
+            );
             let origin = (node_name(item.source), partition_name(item.partition));
             if place != (origin.0.as_str(), origin.1.as_str(), item.number)
                 || letter.stage != node_name(*node)
                 || letter.key != key
                 || !(letter.error.contains("expected") || letter.error.contains("cannot decode it"))
             {
-                return Err(format!("dead letter of node {node}: {letter:?}, key {key:?}"));
+                return Err(format!(
+                    "dead letter of node {node}: {letter:?}, key {key:?}"
+                ));
             }
             items.push(item);
         }
@@ -117,14 +137,20 @@ fn kind_before(case: &Case, node: usize) -> Option<KeyKind> {
     match &case.topology.nodes[node] {
         Node::KeyBy { kind, .. } => Some(*kind),
         Node::State { kind, .. } => Some(kind.unwrap_or(KeyKind::One)),
-        other => other.inputs().first().and_then(|input| kind_before(case, *input)),
+        other => other
+            .inputs()
+            .first()
+            .and_then(|input| kind_before(case, *input)),
     }
 }
 
 fn calls(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), String> {
     let mut by_node: BTreeMap<usize, Vec<Item>> = BTreeMap::new();
     for call in &observed.calls {
-        by_node.entry(call.node).or_default().push(call.item.clone());
+        by_node
+            .entry(call.node)
+            .or_default()
+            .push(call.item.clone());
     }
     for (node, kind) in case.topology.nodes.iter().enumerate() {
         if matches!(kind, Node::State { .. }) {
@@ -139,7 +165,12 @@ fn calls(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), St
 type Replayed = BTreeMap<(String, String), History>;
 
 fn apply(case: &Case, call: &Call, objects: &mut Replayed) {
-    let Node::State { failing, forgets: may_forget, .. } = &case.topology.nodes[call.node] else {
+    let Node::State {
+        failing,
+        forgets: may_forget,
+        ..
+    } = &case.topology.nodes[call.node]
+    else {
         return;
     };
     let place = (state_name(call.state), call.key.clone());
@@ -175,7 +206,10 @@ fn counts(case: &Case, observed: &Observed) -> Result<(), String> {
     let mut counted: BTreeMap<(usize, Item), Vec<u64>> = BTreeMap::new();
     for call in &observed.calls {
         let place = (call.node, trace(&call.item, call.item.route.len(), case));
-        counted.entry(place).or_default().push(call.before.count + 1);
+        counted
+            .entry(place)
+            .or_default()
+            .push(call.before.count + 1);
     }
     for item in observed.sinks.values().flatten() {
         let mut counts = item.counts.iter();
@@ -186,7 +220,9 @@ fn counts(case: &Case, observed: &Observed) -> Result<(), String> {
             let known = counted.get(&(*node, trace(item, index, case)));
             let count = counts.next();
             if !count.is_some_and(|count| known.is_some_and(|known| known.contains(count))) {
-                return Err(format!("{item:?} has the count {count:?} of node {node}, expected one of {known:?}"));
+                return Err(format!(
+                    "{item:?} has the count {count:?} of node {node}, expected one of {known:?}"
+                ));
             }
         }
     }
@@ -198,7 +234,13 @@ fn trace(item: &Item, nodes: usize, case: &Case) -> Item {
     let makes_two = |node: &&usize| {
         matches!(
             case.topology.nodes[**node],
-            Node::Stage { makes: Makes::Two, .. } | Node::State { makes: Makes::Two, .. }
+            Node::Stage {
+                makes: Makes::Two,
+                ..
+            } | Node::State {
+                makes: Makes::Two,
+                ..
+            }
         )
     };
     let copies = item.route[..nodes].iter().filter(makes_two).count();
@@ -231,7 +273,10 @@ fn epochs(case: &Case, observed: &Observed, at_the_end: &Replayed) -> Result<(),
             if call.item.number >= next_number(&call.item) {
                 later.entry(place).or_insert(call);
             } else if let Some(too_early) = later.get(&place) {
-                return Err(format!("epoch {epoch}: {place:?} took {:?} before {:?}", too_early.item, call.item));
+                return Err(format!(
+                    "epoch {epoch}: {place:?} took {:?} before {:?}",
+                    too_early.item, call.item
+                ));
             } else {
                 apply(case, call, &mut replayed);
             }

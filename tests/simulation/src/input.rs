@@ -97,7 +97,7 @@ impl Item {
 /// Spreads the bits of a number.
 #[must_use]
 pub fn mix(number: u64) -> u64 {
-    Random::new(number).next()
+    Random::new(number).draw()
 }
 
 /// What a source asks the thread that runs the case to do, and waits for.

@@ -55,7 +55,11 @@ pub fn is_yes(node: usize, item: &Item) -> bool {
 #[must_use]
 pub fn keyed(node: usize, kind: KeyKind, keys: u64, item: &Item) -> Item {
     let mut item = item.through(node);
-    let key = if kind == KeyKind::One { 0 } else { mix(item.value) % keys };
+    let key = if kind == KeyKind::One {
+        0
+    } else {
+        mix(item.value) % keys
+    };
     item.keys.push(key);
     item
 }
@@ -72,7 +76,12 @@ pub type Group = (usize, usize, Vec<usize>, Vec<u64>);
 /// The group of a message.
 #[must_use]
 pub fn group_of(item: &Item) -> Group {
-    (item.source, item.partition, item.route.clone(), item.keys.clone())
+    (
+        item.source,
+        item.partition,
+        item.route.clone(),
+        item.keys.clone(),
+    )
 }
 
 /// Messages by group, in their order.
@@ -82,7 +91,10 @@ pub type Groups = BTreeMap<Group, Vec<Item>>;
 pub fn grouped<'a>(items: impl IntoIterator<Item = &'a Item>) -> Groups {
     let mut groups = Groups::new();
     for item in items {
-        groups.entry(group_of(item)).or_default().push(item.without_counts());
+        groups
+            .entry(group_of(item))
+            .or_default()
+            .push(item.without_counts());
     }
     groups
 }
@@ -109,7 +121,11 @@ pub fn expected(case: &Case) -> Expected {
     // A stream merged with itself comes twice.
     let consumers = (0..nodes.len()).map(|node| {
         let twice = |consumer: usize| {
-            let times = nodes[consumer].inputs().iter().filter(|input| **input == node).count();
+            let times = nodes[consumer]
+                .inputs()
+                .iter()
+                .filter(|input| **input == node)
+                .count();
             std::iter::repeat_n(consumer, times)
         };
         case.topology.consumers(node).flat_map(twice).collect()
@@ -141,12 +157,20 @@ impl Model<'_> {
 
     fn dead(&mut self, node: usize, failing: Failing, item: &Item) {
         if matches!(failing, Failing::DeadLetter { .. }) {
-            self.expected.dead.entry(node).or_default().push(item.clone());
+            self.expected
+                .dead
+                .entry(node)
+                .or_default()
+                .push(item.clone());
         }
     }
 
     fn arrive(&mut self, node: usize, item: &Item) {
-        self.expected.arrived.entry(node).or_default().push(item.clone());
+        self.expected
+            .arrived
+            .entry(node)
+            .or_default()
+            .push(item.clone());
     }
 
     fn take(&mut self, node: usize, item: &Item) {
@@ -159,7 +183,12 @@ impl Model<'_> {
                     self.pass_on(node, item);
                 }
             }
-            Node::KeyBy { kind, keys, failing, .. } => {
+            Node::KeyBy {
+                kind,
+                keys,
+                failing,
+                ..
+            } => {
                 let item = keyed(node, *kind, *keys, item);
                 if !(*failing && extractor_panics(node, &item)) {
                     self.pass_on(node, &item);
@@ -177,7 +206,9 @@ impl Model<'_> {
         if fails(node, failing, item) {
             self.dead(node, failing, item);
         } else {
-            made(node, makes, item).iter().for_each(|item| self.pass_on(node, item));
+            made(node, makes, item)
+                .iter()
+                .for_each(|item| self.pass_on(node, item));
         }
     }
 }

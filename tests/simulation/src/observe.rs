@@ -85,6 +85,8 @@ impl Notes {
         );
         self.calls.lock().expect("nobody panics with it").push(call);
         let result = work();
+        // Whoever comes in between is seen.
+        std::thread::yield_now();
         busy.store(false, Ordering::SeqCst);
         result
     }
@@ -182,7 +184,11 @@ impl<M> Keeper<M> {
     /// How many of `len` messages to take now.
     fn portion(&mut self, len: usize) -> usize {
         self.calls += 1;
-        if self.slow { len.min(self.calls % 4) } else { len }
+        if self.slow {
+            len.min(self.calls % 4)
+        } else {
+            len
+        }
     }
 
     fn answer(&self, left: usize) -> Write {
@@ -208,7 +214,10 @@ impl<M: Send + 'static> Sink<Vec<M>> for Kept<M> {
 impl<M: Send> Writer<Vec<M>> for Keeper<M> {
     fn write(&mut self, messages: &mut Vec<M>) -> Result<Write, ConnectorError> {
         let count = self.portion(messages.len());
-        self.kept.lock().expect("nobody panics with it").extend(messages.drain(..count));
+        self.kept
+            .lock()
+            .expect("nobody panics with it")
+            .extend(messages.drain(..count));
         Ok(self.answer(messages.len()))
     }
 }
@@ -237,7 +246,10 @@ impl<M: serde::de::DeserializeOwned + Send> Writer<Rows> for Keeper<M> {
             .map(|row| serde_json::from_slice(row).expect("rows are JSON"))
             .collect();
         rows.consume(count);
-        self.kept.lock().expect("nobody panics with it").extend(messages);
+        self.kept
+            .lock()
+            .expect("nobody panics with it")
+            .extend(messages);
         Ok(self.answer(rows.iter().count()))
     }
 }

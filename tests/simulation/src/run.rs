@@ -46,7 +46,12 @@ pub fn run(case: &Case, mode: Mode) -> Result<Observed, String> {
     without_expected_panics();
     let (requests, asked) = channel();
     let requests = Arc::new(Mutex::new(Some(requests)));
-    let Built { app, sinks, dead, notes } = build(case, Arc::clone(&requests));
+    let Built {
+        app,
+        sinks,
+        dead,
+        notes,
+    } = build(case, Arc::clone(&requests));
     let listener = Listener::default();
     let clock: Arc<dyn Clock> = match mode {
         Mode::Simulated => Arc::new(SimulatedClock::starting_at(testing::START)),
@@ -109,7 +114,10 @@ fn taken<M>(shared: &Shared<M>) -> BTreeMap<usize, Vec<M>> {
     let take = |kept: &Arc<Mutex<Vec<M>>>| {
         std::mem::take(&mut *kept.lock().expect("nobody panics with it"))
     };
-    shared.iter().map(|(node, kept)| (*node, take(kept))).collect()
+    shared
+        .iter()
+        .map(|(node, kept)| (*node, take(kept)))
+        .collect()
 }
 
 /// Keeps the panics that the stages of a case make on purpose out of the output.

@@ -197,9 +197,13 @@ impl Topology {
     #[must_use]
     pub fn is_loose(&self, node: usize) -> bool {
         let Node::Merge { inputs } = &self.nodes[node] else {
-            return self.nodes[node].inputs().iter().any(|input| self.is_loose(*input));
+            return self.nodes[node]
+                .inputs()
+                .iter()
+                .any(|input| self.is_loose(*input));
         };
-        let ways: Vec<BTreeSet<Vec<usize>>> = inputs.iter().map(|input| self.ways(*input)).collect();
+        let ways: Vec<BTreeSet<Vec<usize>>> =
+            inputs.iter().map(|input| self.ways(*input)).collect();
         !ways[0].is_disjoint(&ways[1]) || inputs.iter().any(|input| self.is_loose(*input))
     }
 
@@ -296,9 +300,17 @@ impl Topology {
         for _ in 0..1 + random.below(3) {
             let node = topology.push(Node::Source {
                 partitions: 1 + random.below(3),
-                failing: if random.one_in(3) { Failing::random(random) } else { Failing::Never },
+                failing: if random.one_in(3) {
+                    Failing::random(random)
+                } else {
+                    Failing::Never
+                },
             });
-            open.push(Open { node, key: None, states: 0 });
+            open.push(Open {
+                node,
+                key: None,
+                states: 0,
+            });
         }
         // For each state the kind of its keys.
         let mut states: Vec<Option<KeyKind>> = Vec::new();
@@ -319,10 +331,19 @@ impl Topology {
         topology
     }
 
-    fn grow(&mut self, random: &mut Random, open: &mut Vec<Open>, states: &mut Vec<Option<KeyKind>>) {
+    fn grow(
+        &mut self,
+        random: &mut Random,
+        open: &mut Vec<Open>,
+        states: &mut Vec<Option<KeyKind>>,
+    ) {
         let chosen = random.below(open.len());
         // Taken away, or used a second time.
-        let stream = if random.one_in(4) { open[chosen].clone() } else { open.swap_remove(chosen) };
+        let stream = if random.one_in(4) {
+            open[chosen].clone()
+        } else {
+            open.swap_remove(chosen)
+        };
         let input = stream.node;
         match random.below(10) {
             0 | 1 => {
@@ -334,7 +355,13 @@ impl Topology {
                 open.push(Open { node, ..stream });
             }
             2..=4 => {
-                let kinds = [KeyKind::Integer, KeyKind::Integer, KeyKind::Text, KeyKind::Tuple, KeyKind::One];
+                let kinds = [
+                    KeyKind::Integer,
+                    KeyKind::Integer,
+                    KeyKind::Text,
+                    KeyKind::Tuple,
+                    KeyKind::One,
+                ];
                 let kind = kinds[random.below(kinds.len())];
                 let node = self.push(Node::KeyBy {
                     input,
@@ -342,7 +369,11 @@ impl Topology {
                     keys: 1 + random.below(12) as u64,
                     failing: kind != KeyKind::One && random.one_in(5),
                 });
-                open.push(Open { node, key: Some(kind), ..stream });
+                open.push(Open {
+                    node,
+                    key: Some(kind),
+                    ..stream
+                });
             }
             5..=7 => {
                 let key = stream.key.unwrap_or(KeyKind::One);
@@ -359,12 +390,19 @@ impl Topology {
                     forgets: random.one_in(3),
                     kind: stream.key,
                 });
-                open.push(Open { node, key: Some(key), states: state + 1 });
+                open.push(Open {
+                    node,
+                    key: Some(key),
+                    states: state + 1,
+                });
             }
             8 => {
                 for yes in [true, false] {
                     let node = self.push(Node::Half { input, yes });
-                    open.push(Open { node, ..stream.clone() });
+                    open.push(Open {
+                        node,
+                        ..stream.clone()
+                    });
                 }
             }
             _ => {
@@ -373,9 +411,15 @@ impl Topology {
                     None => open.push(stream),
                     Some(other) => {
                         let other = open.swap_remove(other);
-                        let node = self.push(Node::Merge { inputs: [input, other.node] });
+                        let node = self.push(Node::Merge {
+                            inputs: [input, other.node],
+                        });
                         let states = stream.states.max(other.states);
-                        open.push(Open { node, key: stream.key, states });
+                        open.push(Open {
+                            node,
+                            key: stream.key,
+                            states,
+                        });
                     }
                 }
             }

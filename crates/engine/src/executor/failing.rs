@@ -3,6 +3,8 @@
 //! **Invariants.** A failing call leaves no output. Under `Skip` and `DeadLetter` the message counts as
 //! handled; under `Fail` the run ends and nothing more is called.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use wallaroo_core::source::Rejected;
 use wallaroo_core::{
     Code, ConnectorError, DeadLetter, KeyError, KeyView, NodeId, NodeKind, OnError, PartitionId,
@@ -181,17 +183,19 @@ impl Executor {
         let frame = &self.stack[depth];
         let head_index = frame.head_index(failed.index);
         let key = self.key_text(head_index);
-        let message =
-            self.stack[depth]
-                .messages
-                .as_deref()
-                .map(|messages| match &self.nodes[node].code {
-                    Instance::Stage(code) => code.describe(messages, failed.index),
-                    Instance::State { code, .. } => code.describe(messages, failed.index),
-                    Instance::Key(code) => code.describe(messages, failed.index),
-                    Instance::Split(code) => code.describe(messages, failed.index),
-                    Instance::Source => Vec::new(),
-                });
+        let code = &self.nodes[node].code;
+        let index = failed.index;
+        let message = self.stack[depth].messages.as_deref().map(|messages| {
+            // Serialize is the user's as well.
+            catch_unwind(AssertUnwindSafe(|| match code {
+                Instance::Stage(code) => code.describe(messages, index),
+                Instance::State { code, .. } => code.describe(messages, index),
+                Instance::Key(code) => code.describe(messages, index),
+                Instance::Split(code) => code.describe(messages, index),
+                Instance::Source => Vec::new(),
+            }))
+            .unwrap_or_else(|_| b"(no JSON form: its Serialize panicked)".to_vec())
+        });
         let (partition, position) = self
             .head
             .as_ref()

@@ -85,23 +85,18 @@ fn on_signal(signal: i32, application: &str, stage: &Mutex<Stage>) {
         let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *stage, Stage::Over)
     };
+    let again = if signal == SIGINT {
+        "ctrl-c"
+    } else {
+        "the signal"
+    };
+    let stopping =
+        format_args!("stopping: reading no more, finishing what was read; {again} again aborts");
     match before {
-        Stage::Starting => say(
-            application,
-            format_args!("stopping as soon as it has started"),
-        ),
+        // It is stopped as soon as it has started.
+        Stage::Starting => say(application, stopping),
         Stage::Running(running) => {
-            let again = if signal == SIGINT {
-                "ctrl-c"
-            } else {
-                "the signal"
-            };
-            say(
-                application,
-                format_args!(
-                    "stopping: reading no more, finishing what was read; {again} again aborts"
-                ),
-            );
+            say(application, stopping);
             running.stop();
         }
         // Neither waits for other threads nor runs their destructors: one of them may hang.

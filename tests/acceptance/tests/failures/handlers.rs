@@ -121,3 +121,30 @@ fn a_panic_of_a_split_tells_stage_origin_and_message() {
         ),
     );
 }
+
+/// A panic while the error text was made once replaced the error by one that called itself a bug of Wallaroo.
+#[test]
+fn an_error_about_a_message_that_cannot_be_shown_is_told_without_it() {
+    #[derive(serde::Deserialize)]
+    struct Hidden;
+    impl serde::Serialize for Hidden {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("it is hidden")
+        }
+    }
+    let app = || {
+        let refuse = |_: &Hidden| -> Result<(), &str> { Err("refused") };
+        App::new("shop").add(source("hidden", iter([Hidden])).to(refuse).end())
+    };
+    let line = line!() - 2;
+    check(
+        &error(app),
+        ErrorKind::User,
+        Code::UserError,
+        format!(
+            "the stage \"to@handlers.rs:{line}\" ({}) failed: refused; source \"hidden\", iterator, record 1; \
+             message (no JSON form: its Serialize panicked); {POLICY}",
+            place!(line)
+        ),
+    );
+}

@@ -99,7 +99,7 @@ fn a_key_above_64_kib_is_refused() {
                 .to_sink("out", discard()),
         )
     };
-    let line = line!() - 2;
+    let line = line!() - 4;
     check(
         &error(app),
         ErrorKind::User,

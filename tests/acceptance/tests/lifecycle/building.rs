@@ -81,7 +81,7 @@ fn a_name_that_cannot_be_used() {
 fn a_state_of_two_types() {
     #[derive(Default, Serialize, Deserialize)]
     struct Other;
-    let line = line!() + 3;
+    let line = line!() + 5;
     let pipelines = || {
         let (state, other) = (State::<Count>::new("state"), State::<Other>::new("state"));
         let one = numbers("one")
@@ -99,7 +99,7 @@ fn a_state_of_two_types() {
             "the state \"state\" is a lifecycle::Count at {} and a \
              lifecycle::building::a_state_of_two_types::Other at {}; use two state names, or one type",
             at(line),
-            at(line + 1)
+            at(line + 3)
         ),
     );
 }
@@ -155,7 +155,7 @@ fn keys_that_are_equal_whatever_their_type_can_share_a_state() {
 
 #[test]
 fn a_path_from_a_stage_of_a_state_to_another_of_it() {
-    let line = line!() + 4;
+    let line = line!() + 5;
     let pipelines = || {
         let state = State::<Count>::new("state");
         let keyed = numbers("numbers").key_by_value(|number| *number);
@@ -174,7 +174,7 @@ fn a_path_from_a_stage_of_a_state_to_another_of_it() {
             "the stage \"first\" at {} feeds the stage \"second\" at {}, and both use the state \"state\"; \
              do the work in one state computation, or use two states",
             at(line),
-            at(line + 1)
+            at(line + 3)
         ),
     );
 }
@@ -222,7 +222,7 @@ fn a_merge_of_a_stream_with_keys_and_one_without() {
 
 #[test]
 fn a_sink_and_a_sink_of_dead_letters_with_the_same_name() {
-    let line = line!() + 4;
+    let line = line!() + 3;
     let pipelines = || {
         let numbers = numbers("numbers").to(|number: &u64| Some(*number));
         let numbers = numbers.dead_letter("out", memory());
@@ -239,7 +239,7 @@ fn a_sink_and_a_sink_of_dead_letters_with_the_same_name() {
             "the name \"out\" is used twice, at {} and at {}; \
              give one of them another name, with .named(\"…\") for a stage",
             at(line),
-            at(line + 1)
+            at(line + 4)
         ),
     );
 }

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-use wallaroo::{App, Options, State, generator, memory, source};
+use wallaroo::{App, Code, Options, State, generator, memory, source};
 use wallaroo_acceptance::ending;
+use wallaroo_acceptance::gate::Gate;
+use wallaroo_acceptance::tally::{Arrived, Tally};
 use wallaroo_acceptance::waiting::until;
 
 use crate::Count;
@@ -67,4 +69,96 @@ fn a_rescale_of_a_stopped_application_does_nothing() {
     ending::wait(&running).expect("it completes");
     running.rescale(NonZeroUsize::MIN);
     assert_eq!(running.wait(), Ok(()));
+}
+
+/// Whatever comes in between, an application that is told to stop ends, with nothing lost that was read.
+#[test]
+fn a_stop_in_the_middle_of_rescales_keeps_what_was_read() {
+    for round in 0..40u64 {
+        let numbered = memory::<(u64, u64)>();
+        let counts = State::<Count>::new("counts");
+        let numbers = generator(0u64, |number| Some(number + 1));
+        let running = App::new("rescaling")
+            .add(
+                source("numbers", numbers)
+                    .key_by_value(|number| number % 10)
+                    .to_state(&counts, Count::number)
+                    .to_sink("numbered", numbered.clone()),
+            )
+            .start(Options::with_workers(2))
+            .expect("it starts");
+        for workers in [3, 1, 2] {
+            running.rescale(NonZeroUsize::new(workers).expect("it is not zero"));
+            until("some messages are read", || {
+                running.status().nodes[0].messages_in > round * 100
+            });
+        }
+        running.rescale(NonZeroUsize::new(4).expect("it is not zero"));
+        running.stop();
+        ending::wait(&running).expect("it completes");
+        let mut found: Vec<u64> = numbered.take().iter().map(|(number, _)| *number).collect();
+        found.sort_unstable();
+        assert!(
+            found
+                .into_iter()
+                .eq(0..running.status().nodes[0].messages_in)
+        );
+    }
+}
+
+/// A rescale waits for what is on its way, so it goes on when the sink does.
+#[test]
+fn a_rescale_behind_a_blocked_sink_goes_on_when_the_sink_does() {
+    let tally = Tally::once(50_000);
+    let taken = tally.clone();
+    let gate = Gate::closed(move |(number, _): (usize, u64)| taken.add(number));
+    let counts = State::<Count>::new("counts");
+    let numbers = generator(0usize, |number| {
+        Some(number + 1).filter(|next| *next < 50_000)
+    });
+    let running = App::new("rescaling")
+        .add(
+            source("numbers", numbers)
+                .key_by_value(|number| number % 10)
+                .to_state(&counts, Count::number)
+                .to_sink("gate", gate.clone()),
+        )
+        .start(Options::with_workers(2))
+        .expect("it starts");
+    until("the gate refuses messages", || gate.has_refused());
+    running.rescale(NonZeroUsize::new(3).expect("it is not zero"));
+    gate.open();
+    ending::wait(&running).expect("it completes");
+    let arrived = Arrived {
+        out_of_order: 0,
+        ..tally.arrived()
+    };
+    assert_eq!(arrived, Arrived::all(50_000));
+}
+
+/// A panic while workers come and go is told like any other.
+#[test]
+fn a_panic_in_the_middle_of_rescales_ends_the_run() {
+    for round in 1..40u64 {
+        let counts = State::<Count>::new("counts");
+        let numbers = generator(0u64, |number| Some(number + 1));
+        let fail = move |count: &mut Count, number: &u64| {
+            assert!(*number < round * 1_000, "enough");
+            count.0 += 1;
+        };
+        let running = App::new("rescaling")
+            .add(
+                source("numbers", numbers)
+                    .key_by_value(|number| number % 10)
+                    .to_state(&counts, fail)
+                    .end(),
+            )
+            .start(Options::with_workers(2))
+            .expect("it starts");
+        for workers in [3, 1, 2, 4] {
+            running.rescale(NonZeroUsize::new(workers).expect("it is not zero"));
+        }
+        let error = ending::wait(&running).expect_err("it fails");
+        assert_eq!(error.code(), Code::UserPanic);
+    }
 }

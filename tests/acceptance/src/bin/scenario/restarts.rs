@@ -6,7 +6,7 @@ use wallaroo::{App, Options, State, file_sink, source, tcp_listener};
 use wallaroo_acceptance::child::Report;
 use wallaroo_acceptance::ending;
 use wallaroo_acceptance::process::{open_files, threads};
-use wallaroo_acceptance::waiting::until;
+use wallaroo_acceptance::waiting::{until, until_still};
 
 use crate::pressure::{Count, Measurement};
 
@@ -36,15 +36,11 @@ pub(crate) fn run(options: &Options) -> Report {
         drop((running, client));
     };
     once();
-    // Sockets of connections that have just ended may be open for a moment longer.
-    let mut before = (threads(), open_files());
-    until("the first run is cleared away", || {
-        let present = (threads(), open_files());
-        std::mem::replace(&mut before, present) == present
-    });
+    // Threads of connections that have just ended may be there for a moment longer.
+    let before = until_still("what is open", || (threads(), open_files()));
     (0..TIMES).for_each(|_| once());
     until("all runs are cleared away", || {
-        (threads(), open_files()) <= before
+        threads() <= before.0 && open_files() <= before.1
     });
     measurement.fact("threads before", before.0 as u64);
     measurement.fact("threads after", threads() as u64);

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""Breaks the engine on purpose, in a copy, and checks that the tests named here notice.
+
+A mutation replaces one piece of text. It is an error if the text is not there once, if the mutated engine does not
+compile, or if the test passes. Takes a few minutes: the engine is built once per mutation.
+"""
+import os, pathlib, re, shutil, subprocess, sys
+
+ENGINE = "crates/engine/src"
+SEQUENCES = ("sequences", "all_84_sequences_do_what_the_model_does_in_simulation")
+MUTATIONS = [  # name, file, text, replacement, (suite, test)
+    ("no stash: messages of the next epoch are not held back", f"{ENGINE}/region.rs",
+     "if has_state && waiting.epoch() > self.open {",
+     "if has_state && waiting.epoch() > Epoch(u32::MAX) {",
+     ("random", "an_epoch_holds_exactly_the_records_before_its_positions")),
+    ("wrong owner: where a key goes depends on who sends it", f"{ENGINE}/executor/outbox.rs",
+     "let owner = owners.assignment.owner(owners.groups.group_of(*hash)).0;",
+     "let owner = (owners.assignment.owner(owners.groups.group_of(*hash)).0 + owners.me) % owners.workers;",
+     SEQUENCES),
+    ("a dropped batch: those of three messages are not sent", f"{ENGINE}/executor/outbox.rs",
+     "        contents.bytes = contents.messages.memory_bytes();\n",
+     "        contents.bytes = contents.messages.memory_bytes();\n        if contents.messages.len() == 3 { return; }\n",
+     SEQUENCES),
+    ("a doubled batch: stages handle those of three messages twice", f"{ENGINE}/executor.rs",
+     "        if reached >= len {\n            frame.consumer += 1;\n",
+     "        if reached >= len {\n            static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);\n"
+     "            let again = len == 3 && CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0;\n"
+     "            frame.consumer += usize::from(!again);\n",
+     SEQUENCES),
+    ("no order: waiting batches are taken from the back", f"{ENGINE}/region.rs",
+     "self.pending.pop_front()", "self.pending.pop_back()", SEQUENCES),
+    ("no rollback: a failing call under skip leaves its changes", f"{ENGINE}/executor/state.rs",
+     "self.roll_back(table, slot)?;", "let _ = (table, slot, Self::roll_back);",
+     ("order", "a_failing_call_leaves_the_object_as_it_was")),
+]
+
+
+def run_test(copy, target, suite, test):
+    """The result of one test in the copy: passed, failed (and why), or what cargo said."""
+    command = ["cargo", "test", "--locked", "-p", "wallaroo-simulation", "--test", suite, "--", "--exact", test]
+    env = {**os.environ, "CARGO_TARGET_DIR": str(target), "RUST_BACKTRACE": "0"}
+    env.pop("WALLAROO_SEED", None)
+    env.pop("WALLAROO_SEEDS", None)
+    done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
+    result = re.search(rf"^test {test} \.\.\. (ok|FAILED)$", done.stdout, re.MULTILINE)
+    if not result:
+        return "no result:\n" + done.stderr[-3000:] + done.stdout[-1000:]
+    if result[1] == "ok":
+        return "passed"
+    # The last panic is the test's own; those before may be of workers.
+    reasons = re.findall(r"^thread '[^']*' \(?[^\n]*panicked at [^\n]*\n([^\n]*)", done.stdout + done.stderr, re.MULTILINE)
+    return "failed: " + (reasons[-1] if reasons else "no panic found")
+
+
+def main():
+    root = pathlib.Path(__file__).resolve().parent.parent.parent
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "mutations"
+    listed = subprocess.check_output(["git", "ls-files", "-coz", "--exclude-standard"], cwd=root, text=True)
+    bad = []
+    # Always the same place, so that a run replaces what the last one has built.
+    copy = target / "source"
+    shutil.rmtree(copy, ignore_errors=True)
+    for name in filter(None, listed.split("\0")):
+        if (root / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            # Not with its old time: cargo would take what was built of a mutation for newer.
+            shutil.copyfile(root / name, copy / name)
+    for suite, test in sorted({mutation[4] for mutation in MUTATIONS}):
+        if (result := run_test(copy, target, suite, test)) != "passed":
+            bad.append(f"without a mutation {test} does not pass: {result}")
+    for name, file, text, replacement, (suite, test) in MUTATIONS:
+        original = (copy / file).read_text(encoding="utf-8")
+        if (count := original.count(text)) != 1:
+            bad.append(f"{name}: the text to replace is {count} times in {file}; adapt the mutation to the code")
+            continue
+        (copy / file).write_text(original.replace(text, replacement), encoding="utf-8")
+        result = run_test(copy, target, suite, test)
+        (copy / file).write_text(original, encoding="utf-8")
+        print(f"{name}\n    {suite}::{test} {result}", flush=True)
+        if not result.startswith("failed"):
+            bad.append(f"{name}: expected {test} to fail: {result}")
+    print("\n".join(bad) or f"mutations: all {len(MUTATIONS)} noticed")
+    return bool(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -67,34 +67,28 @@ fn a_panic_ends_the_run_while_other_workers_are_busy() {
     check(&error, ErrorKind::User, Code::UserPanic, text(line));
 }
 
+/// The gate stays closed: nobody may wait for what is in front of it.
 #[test]
 fn a_panic_ends_the_run_while_a_sink_is_blocked_and_sources_wait() {
     let accounts = State::<Account>::new("accounts");
-    let (_sender, orders) = channel::<Order>(10);
-    let orders = source("orders", orders).key_by(|order| &order.customer);
-    let totals = orders.to_state(&accounts, Account::add);
-    let line = line!() - 1;
+    let (sender, orders) = channel::<Order>(10);
     let gate = Gate::closed(|_: u64| {});
+    let blocked = gate.clone();
+    let add = move |account: &mut Account, order: &Order| {
+        until("the gate is blocked", || blocked.has_refused());
+        account.add(order)
+    };
+    let orders = source("orders", orders).key_by(|order| &order.customer);
+    let totals = orders.to_state(&accounts, add).named("Account::add");
+    let line = line!() - 1;
     let endless = source("numbers", generator(0u64, |number| Some(number + 1)));
-    let options = Options::with_workers(4);
-    // The order of nodes decides who owns what: the gate and the generator are not on the worker of the orders'
-    // source.
+    // It is there before anything is read, so that the worker of both sources has credit for it.
+    sender.send(order("ann", PANIC)).expect("there is room");
     let running = App::new("blocked")
-        .add(
-            endless
-                .key_by_value(|number| number % 100)
-                .to_sink("gate", gate.clone()),
-        )
         .add(totals.end())
-        .start(options)
+        .add(endless.to_sink("gate", gate.clone()))
+        .start(Options::with_workers(4))
         .expect("it starts");
-    until("the gate is blocked", || gate.has_refused());
-    // The credit of the worker that reads both sources is used up, so nothing more is read there: the message
-    // comes in when the gate lets it.
-    running
-        .send("orders", order("ann", PANIC))
-        .expect("it runs");
-    gate.open();
     let error = ending::wait(&running).expect_err("it fails");
     check(&error, ErrorKind::User, Code::UserPanic, text(line));
 }

@@ -162,6 +162,7 @@ impl<'a> Builder<'a> {
             ..
         } = self.shared;
         let outbox = Outbox::new(
+            program,
             layout,
             region,
             &self.sink_numbers,

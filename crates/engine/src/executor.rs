@@ -329,6 +329,21 @@ impl Executor {
         });
     }
 
+    /// The bytes that what a source has read counts for: what its reader says, or an estimate.
+    pub(crate) fn bytes_read(&self, source: NodeId, batch: &SourceBatch) -> usize {
+        let messages = batch.messages.as_ref();
+        let known = messages.memory_bytes();
+        if batch.bytes > known {
+            return batch.bytes;
+        }
+        let port = Port {
+            node: source,
+            output: 0,
+        };
+        let sizer = self.program.sizers.get(&port);
+        sizer.map_or(known, |sizer| sizer(messages).max(known))
+    }
+
     /// A used buffer for messages of a source: its last one, or one that came back along the edge on which its
     /// messages leave.
     pub(crate) fn recycled(&mut self, source: NodeId) -> Option<Box<dyn Messages>> {

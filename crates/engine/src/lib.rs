@@ -37,6 +37,6 @@ pub use control::{Epoch, Limits};
 pub use executor::Changes;
 pub use failure::{Connector, Failure, Origin};
 pub use listener::{EpochListener, SourcePosition};
-pub use program::{Copier, Factory, NodeCode, Program};
+pub use program::{Copier, Factory, NodeCode, Program, Sizer};
 pub use run::{Options, Outcome, Run, Simulation, StartError};
 pub use status::{NodeStatus, Status};

@@ -53,6 +53,9 @@ impl fmt::Debug for NodeCode {
     }
 }
 
+/// Estimates the bytes that messages occupy, where their type does not say it.
+pub type Sizer = fn(&dyn Messages) -> usize;
+
 /// An application, ready to run.
 #[derive(Clone)]
 pub struct Program {
@@ -64,6 +67,8 @@ pub struct Program {
     pub states: BTreeMap<String, Factory<dyn StateObjects>>,
     /// How to copy the messages of outputs with several consumers.
     pub copiers: BTreeMap<Port, Copier>,
+    /// How large the messages of an output are, for flow control.
+    pub sizers: BTreeMap<Port, Sizer>,
 }
 
 impl Program {

@@ -426,7 +426,7 @@ impl SourceRegion {
             .iter()
             .map(|record| record.bytes.len() + REJECTED_BYTES)
             .sum();
-        let bytes = rejected + batch.bytes.max(batch.messages.memory_bytes());
+        let bytes = rejected + executor.bytes_read(source, &batch);
         if bytes > 0 {
             self.shared.ledger.borrow_mut().spend(self.time, bytes);
         }

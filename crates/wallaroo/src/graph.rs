@@ -9,11 +9,13 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wallaroo_core::{Location, Node, NodeId, NodeKind, OnError, Plan, Port};
+use wallaroo_core::{DeadLetter, Location, Node, NodeId, NodeKind, OnError, Plan, Port};
 use wallaroo_engine::host::StateObjects;
-use wallaroo_engine::{Copier, Factory, NodeCode, Program};
+use wallaroo_engine::{Copier, Factory, NodeCode, Program, Sizer};
+
+use crate::size::sizer;
 
 /// The table of state objects of a state, by name.
 pub(crate) type StateTable = (String, Factory<dyn StateObjects>);
@@ -33,16 +35,24 @@ pub(crate) struct DeadLetterSink {
 /// A source, stage or sink.
 pub(crate) struct GraphNode {
     pub(crate) kind: NodeKind,
-    pub(crate) name: Name,
     pub(crate) location: Location,
-    pub(crate) on_error: OnError,
+    pub(crate) settings: Mutex<Settings>,
     pub(crate) inputs: Vec<GraphPort>,
     pub(crate) code: NodeCode,
     pub(crate) state: Option<StateTable>,
-    pub(crate) dead_letters: Option<DeadLetterSink>,
     pub(crate) sender: Option<AnySender>,
     /// For outputs whose stream has been cloned.
     pub(crate) copiers: Mutex<BTreeMap<u16, Copier>>,
+    /// How large the messages of an output are, where their type does not say it.
+    pub(crate) sizer: Option<Sizer>,
+}
+
+/// What the user says of a node after it has been made.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) name: Name,
+    pub(crate) on_error: OnError,
+    pub(crate) dead_letters: Option<DeadLetterSink>,
 }
 
 /// How a node got its name.
@@ -71,45 +81,56 @@ impl GraphNode {
     ) -> Self {
         GraphNode {
             kind,
-            name,
             location,
-            on_error: OnError::Fail,
+            settings: Mutex::new(Settings {
+                name,
+                on_error: OnError::Fail,
+                dead_letters: None,
+            }),
             inputs,
             code,
             state: None,
-            dead_letters: None,
             sender: None,
             copiers: Mutex::default(),
+            sizer: None,
         }
     }
 
-    /// The same node with another name or policy; what was made from the old one stays as it is.
-    pub(crate) fn changed(&self, change: impl FnOnce(&mut GraphNode)) -> Arc<GraphNode> {
-        let mut node = GraphNode {
+    /// The node with other settings: another node, so that what was made from the old one stays as it is. The
+    /// two halves of a split are one node; for them the settings themselves change.
+    pub(crate) fn changed(self: &Arc<Self>, change: impl FnOnce(&mut Settings)) -> Arc<GraphNode> {
+        if self.kind == NodeKind::Split {
+            change(&mut unpoisoned(&self.settings));
+            return Arc::clone(self);
+        }
+        let mut settings = self.settings();
+        change(&mut settings);
+        Arc::new(GraphNode {
             kind: self.kind.clone(),
-            name: self.name.clone(),
             location: self.location.clone(),
-            on_error: self.on_error,
+            settings: Mutex::new(settings),
             inputs: self.inputs.clone(),
             code: self.code.clone(),
             state: self.state.clone(),
-            dead_letters: self.dead_letters.clone(),
             sender: self.sender.clone(),
-            copiers: Mutex::new(
-                self.copiers
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone(),
-            ),
-        };
-        change(&mut node);
-        Arc::new(node)
+            copiers: Mutex::new(unpoisoned(&self.copiers).clone()),
+            sizer: self.sizer,
+        })
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        unpoisoned(&self.settings).clone()
     }
 
     /// Number of outputs that are not dead letters.
     fn outputs(&self) -> u16 {
         if self.kind == NodeKind::Split { 2 } else { 1 }
     }
+}
+
+/// Nothing that holds one of these locks runs user code, so a panic cannot leave the value half changed.
+fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The place in the user's program from where a builder method was called.
@@ -149,6 +170,7 @@ pub(crate) fn program(application: &str, ends: &[Arc<GraphNode>]) -> Built {
             code: Vec::new(),
             states: BTreeMap::new(),
             copiers: BTreeMap::new(),
+            sizers: BTreeMap::new(),
         },
         senders: BTreeMap::new(),
         numbers: BTreeMap::new(),
@@ -192,13 +214,14 @@ impl Builder {
                 output: port.output,
             })
             .collect();
-        let name = self.name(&node.name);
+        let settings = node.settings();
+        let name = self.name(&settings.name);
         let id = self.push(
             Node {
                 name: name.clone(),
                 kind: node.kind.clone(),
                 inputs,
-                on_error: node.on_error,
+                on_error: settings.on_error,
                 location: node.location.clone(),
             },
             node.code.clone(),
@@ -213,12 +236,11 @@ impl Builder {
         if let Some(sender) = &node.sender {
             self.senders.insert(name, Arc::clone(sender));
         }
-        for (output, copier) in node
-            .copiers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        for output in 0..node.outputs() {
+            let sizer = node.sizer.map(|sizer| (Port { node: id, output }, sizer));
+            self.program.sizers.extend(sizer);
+        }
+        for (output, copier) in unpoisoned(&node.copiers).iter() {
             let port = Port {
                 node: id,
                 output: *output,
@@ -227,14 +249,15 @@ impl Builder {
                 self.program.copiers.insert(fed, *copier);
             }
         }
-        if let Some(sink) = &node.dead_letters {
-            self.add_dead_letters(
-                Port {
-                    node: id,
-                    output: node.outputs(),
-                },
-                sink,
-            );
+        if let Some(sink) = &settings.dead_letters {
+            let port = Port {
+                node: id,
+                output: node.outputs(),
+            };
+            self.program
+                .sizers
+                .extend(sizer::<DeadLetter>().map(|sizer| (port, sizer)));
+            self.add_dead_letters(port, sink);
         }
         id
     }

@@ -56,6 +56,7 @@ mod graph;
 mod message;
 mod output;
 mod running;
+mod size;
 mod state;
 mod stream;
 pub mod testing;

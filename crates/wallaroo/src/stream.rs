@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::graph::{DeadLetterSink, GraphNode, GraphPort, Name, caller, made_name};
 use crate::message::{Message, StateObject};
 use crate::output::{Emit, Output};
+use crate::size::sizer;
 use crate::state::State;
 
 /// Begins a stream with the messages of a source.
@@ -66,7 +67,8 @@ pub struct Pipeline {
 }
 
 impl<T: Message> Stream<T> {
-    fn from(node: GraphNode, keyed: bool) -> Self {
+    fn from(mut node: GraphNode, keyed: bool) -> Self {
+        node.sizer = sizer::<T>();
         Stream {
             port: GraphPort {
                 node: Arc::new(node),
@@ -356,7 +358,10 @@ impl<T: Message> Stream<T> {
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Stream<T> {
         let name = name.into();
-        self.port.node = self.port.node.changed(|node| node.name = Name::Given(name));
+        self.port.node = self
+            .port
+            .node
+            .changed(|settings| settings.name = Name::Given(name));
         self
     }
 
@@ -364,7 +369,10 @@ impl<T: Message> Stream<T> {
     /// [`OnError::Fail`]; for dead letters see [`Stream::dead_letter`].
     #[must_use]
     pub fn on_error(mut self, policy: OnError) -> Stream<T> {
-        self.port.node = self.port.node.changed(|node| node.on_error = policy);
+        self.port.node = self
+            .port
+            .node
+            .changed(|settings| settings.on_error = policy);
         self
     }
 
@@ -395,9 +403,9 @@ impl<T: Message> Stream<T> {
             sink,
             location,
         };
-        self.port.node = self.port.node.changed(|node| {
-            node.on_error = OnError::DeadLetter;
-            node.dead_letters = Some(dead_letters);
+        self.port.node = self.port.node.changed(|settings| {
+            settings.on_error = OnError::DeadLetter;
+            settings.dead_letters = Some(dead_letters);
         });
         self
     }
@@ -477,7 +485,7 @@ impl<T: Message + Clone> Clone for Stream<T> {
 impl<T> fmt::Debug for Stream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
-            .field("after", &self.port.node.name)
+            .field("after", &self.port.node.settings().name)
             .field("keyed", &self.keyed)
             .finish_non_exhaustive()
     }
@@ -486,7 +494,7 @@ impl<T> fmt::Debug for Stream<T> {
 impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline")
-            .field("end", &self.end.name)
+            .field("end", &self.end.settings().name)
             .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,7 @@ use crate::batch::{Batch, Contents, Pool};
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::layout::{EdgeIndex, Layout, RegionIndex, Route, SinkNumbers};
+use crate::program::{Program, Sizer};
 
 /// Who owns what.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ struct Way {
     route: Route,
     /// Level of the region it leads to.
     level: usize,
+    /// Estimates the bytes of the messages, where their type does not say it.
+    sizer: Option<Sizer>,
     is_sink: bool,
     sink_owner: usize,
     /// Whether stages beyond it need the keys written out.
@@ -69,6 +72,7 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     pub(crate) fn new(
+        program: &Program,
         layout: &Layout,
         region: RegionIndex,
         sinks: &SinkNumbers,
@@ -81,6 +85,7 @@ impl Outbox {
             (edge.source == region).then(|| Way {
                 route: edge.route,
                 level: layout.regions[edge.target].level,
+                sizer: program.sizers.get(&edge.from).copied(),
                 is_sink: sinks.is_sink(edge.consumers[0]),
                 sink_owner: match edge.route {
                     Route::Sink(sink) => owners.of_sink(sinks.number(sink)),
@@ -152,8 +157,11 @@ impl Outbox {
 
     /// Sends all messages to one worker, without gathering.
     fn send_whole(&mut self, edge: EdgeIndex, destination: usize, mut contents: Box<Contents>) {
-        contents.bytes = contents.messages.memory_bytes();
-        self.control.queue(self.way(edge).level, contents.bytes);
+        let way = self.way(edge);
+        let messages = contents.messages.as_ref();
+        let sized = way.sizer.map_or(0, |sizer| sizer(messages));
+        contents.bytes = sized.max(messages.memory_bytes());
+        self.control.queue(way.level, contents.bytes);
         self.ready.push((
             edge,
             Batch {

@@ -70,10 +70,12 @@ pub use output::{BoxError, Emit, Emitter, Nothing, Output};
 pub use running::Running;
 pub use state::State;
 pub use stream::{Pipeline, Stream, source};
+pub use wallaroo_core::key::CanonicalBuffer;
+pub use wallaroo_core::source::{Rejected, Stop};
 pub use wallaroo_core::{
-    Clock, Code, ConnectorError, DeadLetter, Decoder, Encoder, Format, Intake, Key, KeyGroupCount,
-    KeyView, OnError, Plan, Position, Read, Reader, Rows, Sink, Source, Timestamp, Waker, Write,
-    Writer,
+    Clock, Code, ConnectorError, DeadLetter, Decoder, Encoder, Format, Intake, Key, KeyError,
+    KeyGroupCount, KeyHash, KeyView, Location, Node, NodeId, NodeKind, OnError, PartitionId, Plan,
+    Port, Position, Read, Reader, Rows, Sink, Source, StoredKey, Timestamp, Waker, Write, Writer,
 };
 pub use wallaroo_engine::{Limits, NodeStatus, Status};
 

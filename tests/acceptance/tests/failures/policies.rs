@@ -1,4 +1,4 @@
-use wallaroo::{App, Code, Context, OnError, Options, State, iter, memory, source};
+use wallaroo::{App, Context, OnError, Options, State, iter, memory, source};
 use wallaroo_acceptance::ending;
 
 use crate::{Account, Order, order};

@@ -86,7 +86,7 @@ fn a_panic_ends_the_run_while_a_sink_is_blocked_and_sources_wait() {
     sender.send(order("ann", PANIC)).expect("there is room");
     let running = App::new("blocked")
         .add(totals.end())
-        .add(endless.to_sink("gate", gate.clone()))
+        .add(endless.to_sink("gate", gate))
         .start(Options::with_workers(4))
         .expect("it starts");
     let error = ending::wait(&running).expect_err("it fails");

@@ -74,8 +74,8 @@ pub use wallaroo_core::key::CanonicalBuffer;
 pub use wallaroo_core::source::{Rejected, Stop};
 pub use wallaroo_core::{
     Clock, Code, ConnectorError, DeadLetter, Decoder, Encoder, Format, Intake, Key, KeyError,
-    KeyGroupCount, KeyHash, KeyView, Location, Node, NodeId, NodeKind, OnError, PartitionId, Plan,
-    Port, Position, Read, Reader, Rows, Sink, Source, StoredKey, Timestamp, Waker, Write, Writer,
+    KeyGroupCount, KeyHash, KeyView, OnError, PartitionId, Plan, Position, Read, Reader, Rows,
+    Sink, Source, StoredKey, Timestamp, Waker, Write, Writer,
 };
 pub use wallaroo_engine::{Limits, NodeStatus, Status};
 

@@ -111,6 +111,10 @@ pub(crate) struct Pool {
 // Enough for the batches in flight between two busy workers (measured below 20); the rest is freed.
 const POOL_BATCHES: usize = 64;
 
+/// Larger batches than this are freed: a burst of them would otherwise stay in memory.
+// Several times a full batch of ordinary messages (2,048 of 100 bytes).
+const POOLED_BYTES: usize = 1 << 20;
+
 impl Pool {
     pub(crate) fn new() -> Self {
         Pool {
@@ -125,6 +129,9 @@ impl Pool {
 
     /// Gives contents back.
     pub(crate) fn give(&self, mut contents: Box<Contents>) {
+        if contents.bytes > POOLED_BYTES {
+            return;
+        }
         contents.clear();
         // A full pool drops them, which is what should happen to them.
         let _ = self.spent.push(contents);

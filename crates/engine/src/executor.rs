@@ -746,11 +746,11 @@ fn without(
 ) -> (Box<dyn Messages>, Option<Vec<u32>>, Vec<KeyHash>) {
     let len = u32::try_from(messages.len()).expect("a batch holds fewer than 2^32 messages");
     let destinations: Vec<u16> = (0..len)
-        .map(|index| u16::from(dropped.contains(&index)))
+        .map(|index| u16::from(dropped.binary_search(&index).is_ok()))
         .collect();
     let mut targets = [messages.empty(), messages.empty()];
     messages.scatter(&destinations, &mut targets);
-    let kept = || (0..len).filter(|index| !dropped.contains(index));
+    let kept = || (0..len).filter(|index| dropped.binary_search(index).is_err());
     let origin = kept()
         .map(|index| {
             origin

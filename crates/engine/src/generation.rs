@@ -105,7 +105,9 @@ fn distribute(
     let mut distributed: Vec<Assets> = (0..workers).map(|_| Assets::default()).collect();
     let mut of_source: BTreeMap<_, usize> = BTreeMap::new();
     for partition in assets.partitions {
-        let next = of_source.entry(partition.source).or_default();
+        // Each source begins with another worker, so that many sources of one partition are spread too.
+        let sources = of_source.len();
+        let next = of_source.entry(partition.source).or_insert(sources);
         distributed[*next % workers].partitions.push(partition);
         *next += 1;
     }

@@ -12,7 +12,7 @@ use timely::dataflow::operators::InputCapability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
-use wallaroo_core::{NodeId, Write};
+use wallaroo_core::{ConnectorError, Messages, NodeId, Write};
 
 use crate::batch::{Batch, Contents, Pool};
 use crate::control::{Control, Time};
@@ -139,16 +139,13 @@ impl SinkOperator {
         let name = || Connector::Sink(name.clone());
         while let Some((_, _, contents)) = pending.front_mut() {
             let before = contents.messages.len();
-            let written = Connector::call(name, || writer.write(contents.messages.as_mut()))?;
+            Connector::call(name, || {
+                write_to(writer.as_mut(), contents.messages.as_mut())
+            })?;
             let left = contents.messages.len();
             counts[node.index()].add_in(before - left);
             *unflushed = true;
             if left > 0 {
-                debug_assert_eq!(
-                    written,
-                    Write::Blocked,
-                    "a writer that leaves messages is full"
-                );
                 return Ok(());
             }
             if let Some((_, input, contents)) = pending.pop_front() {
@@ -161,4 +158,18 @@ impl SinkOperator {
         }
         Ok(())
     }
+}
+
+/// Lets a writer take what it can; it must say so when it leaves something, or nobody would wake the sink.
+fn write_to(
+    writer: &mut dyn ErasedWriter,
+    messages: &mut dyn Messages,
+) -> Result<(), ConnectorError> {
+    if writer.write(messages)? == Write::Done && !messages.is_empty() {
+        return Err(ConnectorError::new(
+            "the writer left messages behind and said that it was done",
+        )
+        .with_help("return Write::Blocked, and wake the worker when there is room"));
+    }
+    Ok(())
 }

@@ -415,7 +415,8 @@ impl SourceRegion {
             (_, Read::IdleFor(time)) => {
                 let now = self.shared.control.clock.now();
                 PartitionState::IdleUntil(Timestamp(
-                    now.0 + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+                    now.0
+                        .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
                 ))
             }
         };

@@ -108,12 +108,14 @@ pub(crate) struct Table<S> {
 impl<S: StateObject> Table<S> {
     /// Keeps what an object is now, for [`StateObjects::rollback`].
     pub(crate) fn save(&mut self, slot: Slot) -> Result<(), rmp_serde::encode::Error> {
+        // Taken out first: if the user's code panics below, an older object must not be put back here.
+        let old = std::mem::replace(&mut self.saved, Saved::Nothing);
         let object = self.objects.get_mut(slot);
         if let Some(copy) = self.copy {
             self.saved = Saved::Copy(copy(object));
             return Ok(());
         }
-        let mut bytes = match std::mem::replace(&mut self.saved, Saved::Nothing) {
+        let mut bytes = match old {
             Saved::Stored(bytes) => bytes,
             Saved::Nothing | Saved::Copy(_) => Vec::new(),
         };
@@ -170,5 +172,41 @@ impl<S: StateObject> StateObjects for Table<S> {
 
     fn memory_bytes(&self) -> usize {
         self.objects.memory_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[derive(Default, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+    struct Fragile(u32);
+
+    impl Clone for Fragile {
+        fn clone(&self) -> Self {
+            assert!(self.0 != 13, "13 cannot be copied");
+            Fragile(self.0)
+        }
+    }
+
+    /// An object whose copy fails was once replaced by the object that had been saved before it, of another key.
+    #[test]
+    fn an_object_that_cannot_be_copied_stays_what_it_is() {
+        let state = State::<Fragile>::new("fragile").restore_by_clone();
+        let mut table = Table {
+            objects: Objects::default(),
+            copy: state.copy,
+            saved: Saved::Nothing,
+        };
+        let (sound, broken) = (Slot(0), Slot(1));
+        *table.objects.get_mut(sound) = Fragile(7);
+        *table.objects.get_mut(broken) = Fragile(13);
+        table.save(sound).expect("it can be copied");
+        let saved = catch_unwind(AssertUnwindSafe(|| table.save(broken)));
+        assert!(saved.is_err());
+        table.rollback(broken).expect("nothing has been saved");
+        assert_eq!(*table.objects.get_mut(broken), Fragile(13));
     }
 }

@@ -226,6 +226,7 @@ impl Outbox {
                 Box::new(Vec::<()>::new()),
             ));
         }
+        let bytes = messages.memory_bytes();
         messages.scatter(destinations, &mut targets);
         for (gathered, target) in way.gathered.iter_mut().zip(targets) {
             if let Some(contents) = gathered {
@@ -236,6 +237,7 @@ impl Outbox {
             .pop()
             .unwrap_or_else(|| Box::new(Contents::new(Box::new(Vec::<()>::new()))));
         spent.messages = messages;
+        spent.bytes = bytes;
         way.pool.give(spent);
         for worker in 0..self.owners.workers {
             let full = self.way(edge).gathered[worker]

@@ -186,11 +186,12 @@ impl SourceRegion {
     }
 
     fn advance(&mut self, executor: &mut Executor) -> Result<Next, Failure> {
+        // First: a reader that takes from outside must hear of it also while the region waits.
+        self.stop_if_asked();
         if self.work_off(executor)? == Progress::Waiting {
             return Ok(Next::Rest);
         }
         self.follow_time(executor);
-        self.stop_if_asked();
         if self.all_ended() {
             self.finish(executor);
             return Ok(Next::Rest);

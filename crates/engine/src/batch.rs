@@ -108,7 +108,7 @@ pub(crate) struct Pool {
 }
 
 /// Spent batches kept per edge.
-// Enough for the batches in flight between two busy workers (measured below 20); the rest is freed.
+// More than a few batches are in flight between two busy workers; what does not fit is freed.
 const POOL_BATCHES: usize = 64;
 
 /// Larger batches than this are freed: a burst of them would otherwise stay in memory.

@@ -38,8 +38,8 @@ pub use state::Changes;
 pub(crate) use state::Table;
 
 /// Messages per output after which a stage is asked to return.
-// Measured with benches engine/one-worker: below 1,024 the cost per batch shows, above 8,192 batches leave the
-// L2 cache.
+// 1,024, 2,048 and 4,096 were the same within the noise of benches engine/one-worker (2026-11); with more, a batch
+// and what is made of it leave the L2 cache.
 pub(crate) const BATCH_MESSAGES: usize = 2048;
 
 /// How far [`Executor::run`] came.
@@ -103,6 +103,20 @@ struct Head {
     shell: Option<(Box<Contents>, Pool)>,
     /// The source whose messages it is, and which can use their buffer again.
     source: Option<NodeId>,
+}
+
+impl Head {
+    /// Of messages that have no key yet; `source` is told if their buffer is to go back to one.
+    fn unkeyed(provenance: Provenance, now: Timestamp, source: Option<NodeId>) -> Self {
+        Head {
+            keys: HeadKeys::None,
+            hashes: Vec::new(),
+            provenance,
+            now,
+            shell: None,
+            source,
+        }
+    }
 }
 
 /// Messages that wait for their consumers.
@@ -303,14 +317,7 @@ impl Executor {
         let node = self.node_index(source);
         self.counts[source.index()].add_in(messages.len());
         self.counts[source.index()].add_out(messages.len());
-        let head = Head {
-            keys: HeadKeys::None,
-            hashes: Vec::new(),
-            provenance,
-            now: self.control.clock.now(),
-            shell: None,
-            source: Some(source),
-        };
+        let head = Head::unkeyed(provenance, self.control.clock.now(), Some(source));
         if let Some(port) = self.nodes[node].ports[0] {
             self.start(port, messages, head);
         }

@@ -44,7 +44,7 @@ pub(crate) struct Setting {
 pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
     let workers = setting.workers.get();
     let assignment = Arc::new(Assignment::even(setting.groups, setting.workers));
-    let distributed = distribute(assets, &assignment, &setting.program)?;
+    let distributed = distribute(assets, &assignment, setting.groups, &setting.program)?;
     let control = Arc::clone(&setting.control);
     let shared = Arc::new(Shared {
         pools: setting.layout.edges.iter().map(|_| Pool::new()).collect(),
@@ -99,6 +99,7 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
 fn distribute(
     assets: Assets,
     assignment: &Assignment,
+    groups: KeyGroupCount,
     program: &Program,
 ) -> Result<Vec<Assets>, Failure> {
     let workers = assignment.workers().get();
@@ -144,7 +145,7 @@ fn distribute(
             None => {
                 tables.push(Table::new(
                     &moved.state,
-                    assignment_groups(assignment),
+                    groups,
                     program.states[&moved.state](),
                 ));
                 tables.last_mut().expect("pushed just now")
@@ -156,11 +157,6 @@ fn distribute(
         })?;
     }
     Ok(distributed)
-}
-
-fn assignment_groups(assignment: &Assignment) -> KeyGroupCount {
-    let count = u16::try_from(assignment.iter().count()).unwrap_or(u16::MAX);
-    KeyGroupCount::new(count).unwrap_or_default()
 }
 
 /// Whether the lock's data may be used although a thread panicked while holding it: our critical sections leave

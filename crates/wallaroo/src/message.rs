@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 
 /// A message: anything with serde's `Serialize` and `Deserialize` that owns its data.
 ///
-/// Messages are serialized when an error text or a dead letter shows them, and when they leave the process.
+/// Messages are serialized when an error text or a dead letter shows them. Of types that own memory, a few messages of
+/// each batch are serialized to learn how large they are.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a message",
     note = "a message owns its data, is `Send`, and derives serde's `Serialize` and `Deserialize`"

@@ -166,14 +166,7 @@ impl Executor {
         if let Some(port) = self.nodes[node].dead_letters
             && !letters.is_empty()
         {
-            let head = Head {
-                keys: HeadKeys::None,
-                hashes: Vec::new(),
-                provenance,
-                now: self.control.clock.now(),
-                shell: None,
-                source: None,
-            };
+            let head = Head::unkeyed(provenance, self.control.clock.now(), None);
             self.start(port, Box::new(letters), head);
         }
         Ok(())

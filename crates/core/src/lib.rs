@@ -37,5 +37,5 @@ pub use key::{Key, KeyError, KeyGroup, KeyGroupCount, KeyHash, KeyView, StoredKe
 pub use messages::{Messages, Rows};
 pub use plan::{Location, Node, NodeId, NodeKind, OnError, Plan, PlanError, Port};
 pub use provenance::{PartitionId, Provenance};
-pub use sink::{Sink, Write, Writer};
+pub use sink::{Publisher, Sink, Write, Writer};
 pub use source::{Intake, Position, Read, Reader, Rejected, Source, Stop};

@@ -6,8 +6,14 @@
 //! **Invariants.** A writer is called by one thread at a time. What it leaves in the buffer it is given has
 //! not been written and will be offered again, first. Nothing counts as delivered before a
 //! [`Writer::flush`] after it has returned [`Write::Done`].
+//!
+//! With checkpoints there are three kinds. A sink with a [`Publisher`] gets the output of whole epochs after they are
+//! committed: exactly once. One whose [`Writer::checkpoint`] names a position can be put back to it: what it shows may be
+//! taken back, what is committed is there once. All others show output at once and, after a failure, some of it again.
 
 use crate::connector::{ConnectorError, Waker};
+use crate::messages::Rows;
+use crate::source::Position;
 
 /// How far a writer got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +37,25 @@ pub trait Sink<M>: Send + 'static {
     /// are in no order.
     fn per_worker(&self) -> bool {
         false
+    }
+
+    /// What publishes this sink's output, if it can do so exactly once. Called once, and only when the application has
+    /// a store; [`Sink::open`] is not called then. Only sinks of [`Rows`] can have one.
+    ///
+    /// # Errors
+    /// When the outside world is not as configured.
+    fn publisher(&mut self) -> Result<Option<Box<dyn Publisher>>, ConnectorError> {
+        Ok(None)
+    }
+
+    /// Puts the destination back to where a checkpoint ended, before [`Sink::open`]: for sinks whose
+    /// [`Writer::checkpoint`] names positions. `None` when there is no checkpoint yet.
+    ///
+    /// # Errors
+    /// When the destination is not what the checkpoint left.
+    fn resume(&mut self, from: Option<&Position>) -> Result<(), ConnectorError> {
+        let _ = from;
+        Ok(())
     }
 
     /// Writes to `address` (a URL such as `tcp://127.0.0.1:7002`) instead, in the same format: what
@@ -64,5 +89,52 @@ pub trait Writer<M>: Send {
     /// When something taken cannot be delivered.
     fn flush(&mut self) -> Result<Write, ConnectorError> {
         Ok(Write::Done)
+    }
+
+    /// Called at the end of an epoch, when all of it has been flushed, if the application has a store: makes it durable and
+    /// tells where it ends, so that the destination can be put back there by [`Sink::resume`]. `None`, the default: it
+    /// cannot be put back.
+    ///
+    /// # Errors
+    /// When something taken cannot be made durable.
+    fn checkpoint(&mut self) -> Result<Option<Position>, ConnectorError> {
+        Ok(None)
+    }
+}
+
+/// Brings the output of whole epochs to a destination, after their checkpoint is committed.
+///
+/// It runs on a thread where it may wait. Output becomes exactly once by one rule: publishing is repeated after a failure
+/// with the same rows at the same position, and must have the same result.
+pub trait Publisher: Send {
+    /// Makes ready to publish behind `from`, where the last epoch ended that is known to be published, and tells where that
+    /// is; `None` at the first start of the application. Called once, first.
+    ///
+    /// What is at the destination behind `from` was published by an attempt that nobody recorded, and will be
+    /// published again. With `reset` the destination is put back to `from`, whatever is there.
+    ///
+    /// # Errors
+    /// When the destination is not what was left there.
+    fn resume(&mut self, from: Option<&Position>, reset: bool) -> Result<Position, ConnectorError>;
+
+    /// Completes the rows of an epoch before they are committed: a file adds its header.
+    fn prepare(&mut self, rows: &mut Rows) {
+        let _ = rows;
+    }
+
+    /// Brings the rows of an epoch to the destination, durably, and tells where they end. Epochs come in order, and those
+    /// without rows not at all.
+    ///
+    /// # Errors
+    /// When they may not all be there. The same call is made again, later or by another process.
+    fn publish(&mut self, epoch: u64, rows: &Rows) -> Result<Position, ConnectorError>;
+
+    /// Called when everything that was committed before a restart has been published: checks that nothing else is at the
+    /// destination.
+    ///
+    /// # Errors
+    /// When there is more than was ever committed.
+    fn resumed(&mut self) -> Result<(), ConnectorError> {
+        Ok(())
     }
 }

@@ -16,6 +16,7 @@ mod file;
 mod latest;
 mod memory;
 mod outbox;
+mod publish;
 mod stream;
 mod tcp;
 #[cfg(test)]

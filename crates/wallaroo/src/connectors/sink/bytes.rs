@@ -8,12 +8,13 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use wallaroo_core::{ConnectorError, Encoder, Rows, Sink, Waker, Writer};
+use wallaroo_core::{ConnectorError, Encoder, Position, Publisher, Rows, Sink, Waker, Writer};
 
 use super::csv::{CsvEncoder, Preamble};
 use super::encoders::{
     Content, EncoderContent, FunctionContent, JsonContent, Separated, Separator, TextContent,
 };
+use super::publish::FilePublisher;
 use super::{Discard, Encoded, file, stream, tcp};
 use crate::connectors::address::{Address, host_and_port};
 use crate::connectors::formats::BoxError;
@@ -45,8 +46,14 @@ pub struct ByteSink<K> {
 #[derive(Clone, Debug)]
 enum Target {
     Stdout,
-    File { path: PathBuf, append: bool },
-    Tcp { address: String },
+    File {
+        path: PathBuf,
+        append: bool,
+        at_once: bool,
+    },
+    Tcp {
+        address: String,
+    },
     Discard,
 }
 
@@ -80,6 +87,7 @@ pub fn file_sink(path: impl AsRef<Path>) -> ByteSink<FileOutput> {
     ByteSink::new(Target::File {
         path: path.as_ref().to_owned(),
         append: false,
+        at_once: false,
     })
 }
 
@@ -101,6 +109,16 @@ impl ByteSink<FileOutput> {
         } = &mut self.target
         {
             *present = append;
+        }
+        self
+    }
+
+    /// Whether rows are in the file as soon as they are made, and not only when the checkpoint is committed that holds their
+    /// cause. After a failure the file is cut back to the last checkpoint: who reads it meanwhile may see rows that are
+    /// taken back. Without a store rows are always written at once.
+    pub fn visible_at_once(mut self, visible: bool) -> Self {
+        if let Target::File { at_once, .. } = &mut self.target {
+            *at_once = visible;
         }
         self
     }
@@ -164,18 +182,50 @@ impl<K: 'static> Sink<Rows> for ByteSink<K> {
         let preamble = Preamble::clone(&self.preamble);
         match &self.target {
             Target::Stdout => stream::stdout(preamble, waker),
-            Target::File { path, append } => file::open(path, *append, preamble, waker),
+            Target::File { path, append, .. } => file::open(path, *append, preamble, waker),
             Target::Tcp { address } => tcp::open(host_and_port(address)?, preamble, waker),
             Target::Discard => Ok(Box::new(Discard)),
         }
     }
 
+    fn publisher(&mut self) -> Result<Option<Box<dyn Publisher>>, ConnectorError> {
+        let Target::File {
+            path,
+            append,
+            at_once: false,
+        } = &self.target
+        else {
+            return Ok(None);
+        };
+        let publisher = FilePublisher::open(path, *append, Preamble::clone(&self.preamble))?;
+        Ok(publisher.map(|publisher| Box::new(publisher) as Box<dyn Publisher>))
+    }
+
+    fn resume(&mut self, from: Option<&Position>) -> Result<(), ConnectorError> {
+        match (&mut self.target, from) {
+            (Target::File { path, append, .. }, Some(from)) => {
+                *append = true;
+                file::cut(path, from.get()?)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn redirect(&mut self, address: &str) -> Result<(), ConnectorError> {
         self.target = match Address::of_sink(address)? {
-            Address::File(path) => Target::File {
-                path,
-                append: matches!(self.target, Target::File { append: true, .. }),
-            },
+            Address::File(path) => {
+                let (append, at_once) = match self.target {
+                    Target::File {
+                        append, at_once, ..
+                    } => (append, at_once),
+                    _ => (false, false),
+                };
+                Target::File {
+                    path,
+                    append,
+                    at_once,
+                }
+            }
             Address::Tcp(address) => Target::Tcp { address },
             Address::Stdout => Target::Stdout,
             Address::Discard => Target::Discard,

@@ -4,13 +4,13 @@
 //! file (a pipe, a terminal) may wait for its reader and gets a thread.
 //!
 //! **Invariants.** After a failed write nothing more is written to the file, and every later call fails in the same
-//! words. Flushed bytes are with the system, not yet on the disk: there is no `fsync`.
+//! words. Flushed bytes are with the system; only a checkpoint brings them to the disk.
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use wallaroo_core::{Code, ConnectorError, Messages, Rows, Waker, Write, Writer};
+use wallaroo_core::{Code, ConnectorError, Messages, Position, Rows, Waker, Write, Writer};
 
 use super::csv::Preamble;
 use super::stream;
@@ -54,7 +54,33 @@ pub(super) fn open(
     }))
 }
 
-fn cannot_open(path: &Path, error: std::io::Error) -> ConnectorError {
+/// Cuts the file to `length`, where a checkpoint ended.
+pub(super) fn cut(path: &Path, length: u64) -> Result<(), ConnectorError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(length == 0)
+        .truncate(false)
+        .open(path)
+        .map_err(|error| cannot_open(path, error))?;
+    let found = file
+        .metadata()
+        .map_err(|error| cannot_open(path, error))?
+        .len();
+    if found < length {
+        return Err(ConnectorError::new(format!(
+            "the file {path:?} has {found} bytes, but {length} had been written: its end is lost"
+        ))
+        .with_help(
+            "put the file back as it was, or go on behind its present end by resetting the sink",
+        )
+        .with_code(Code::SinkOpen));
+    }
+    file.set_len(length)
+        .and_then(|()| file.sync_all())
+        .map_err(|error| cannot_open(path, error))
+}
+
+pub(super) fn cannot_open(path: &Path, error: std::io::Error) -> ConnectorError {
     let directory = path
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty());
@@ -120,7 +146,20 @@ impl<F: std::io::Write> FileWriter<F> {
     }
 }
 
-impl<F: std::io::Write + Send> Writer<Rows> for FileWriter<F> {
+/// What a file on a disk can do and a stand-in of tests need not.
+trait Durable {
+    /// Brings everything written to the disk, and tells the length.
+    fn sync(&self) -> std::io::Result<u64>;
+}
+
+impl Durable for File {
+    fn sync(&self) -> std::io::Result<u64> {
+        self.sync_data()?;
+        Ok(self.metadata()?.len())
+    }
+}
+
+impl<F: std::io::Write + Durable + Send> Writer<Rows> for FileWriter<F> {
     fn write(&mut self, rows: &mut Rows) -> Result<Write, ConnectorError> {
         // The header is known as soon as there is a row.
         if !Messages::is_empty(rows)
@@ -145,6 +184,17 @@ impl<F: std::io::Write + Send> Writer<Rows> for FileWriter<F> {
         self.put_buffer()?;
         // A failure stays one, also when nothing is left to write.
         self.put(&[]).map(|()| Write::Done)
+    }
+
+    fn checkpoint(&mut self) -> Result<Option<Position>, ConnectorError> {
+        self.put_buffer()?;
+        match self.file.sync() {
+            Ok(length) => Ok(Some(Position::of(length))),
+            Err(error) => {
+                self.failed = Some(reason(&error));
+                self.put(&[]).map(|()| None)
+            }
+        }
     }
 }
 

@@ -5,4 +5,8 @@
 //!
 //! **It is not** an engine: it knows neither messages nor workers, and takes and gives encoded objects by key.
 
+pub mod error;
 pub mod storage;
+
+pub use error::StoreError;
+pub use storage::Storage;

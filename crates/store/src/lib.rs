@@ -6,6 +6,7 @@
 //! **It is not** an engine: it knows neither messages nor workers, and takes and gives encoded objects by key.
 
 pub mod error;
+pub mod input_log;
 pub mod storage;
 
 pub use error::StoreError;

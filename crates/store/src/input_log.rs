@@ -1,0 +1,229 @@
+//! [`InputLog`]: the messages of a source partition that cannot replay, kept so that it can.
+//!
+//! A partition has one directory of files, each named by the number of its first record. Messages are appended in blocks, one
+//! per portion read; [`InputLog::append`] hands a block to the system, so that it survives the death of the process,
+//! and [`Sync::sync`], on another thread, brings it to the disk. A commit waits for that.
+//!
+//! **Invariants**
+//! - Record numbers ascend through all blocks of all files. A block is whole or not there.
+//! - A damaged block behind everything that was ever synced is the torn end of an interrupted write: it and what follows is
+//!   cut off. Before that it is damage, and an error. Each block says how far its file had been synced when it was written.
+//! - A failed write or sync ends the file: nothing is appended to it any more, the log goes on in a new one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::StoreError;
+
+mod block;
+mod reader;
+
+pub use block::{Entry, Kind};
+pub use reader::Replay;
+
+/// Above this a file is closed and the next is begun, so that what is no longer needed can be deleted.
+const FILE_BYTES: u64 = 32 << 20;
+
+/// The input log of one source partition, open for appending.
+#[derive(Debug)]
+pub struct InputLog {
+    directory: PathBuf,
+    file: Option<Arc<LogFile>>,
+    /// Bytes of the open file.
+    length: u64,
+    block: block::Builder,
+}
+
+/// A file of a log, shared by the worker that appends and the thread that syncs.
+#[derive(Debug)]
+struct LogFile {
+    file: File,
+    path: PathBuf,
+    written: AtomicU64,
+    synced: AtomicU64,
+}
+
+/// Brings the end of a log to the disk, from another thread.
+#[derive(Debug, Clone)]
+pub struct Sync(Arc<LogFile>);
+
+impl InputLog {
+    /// Opens the log in `directory`, which is made if there is none. Everything in it has been replayed, or is not wanted.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn open(directory: &Path) -> Result<InputLog, StoreError> {
+        fs::create_dir_all(directory)
+            .and_then(|()| sync_directory(directory.parent().unwrap_or(directory)))
+            .map_err(|error| failed("create", directory, &error))?;
+        Ok(InputLog {
+            directory: directory.to_owned(),
+            file: None,
+            length: 0,
+            block: block::Builder::default(),
+        })
+    }
+
+    /// Adds an entry to the block that [`InputLog::append`] will write. `write` appends its bytes.
+    ///
+    /// # Errors
+    /// Those of `write`; the entry is not there then.
+    pub fn push<E>(
+        &mut self,
+        number: u64,
+        kind: Kind,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.block.push(number, kind, write)
+    }
+
+    /// Hands the pushed entries to the system. What is to be synced afterwards comes back; nothing if there were none.
+    ///
+    /// # Errors
+    /// When they cannot be written. They are kept; the next call tries again, in a new file.
+    pub fn append(&mut self) -> Result<Option<Sync>, StoreError> {
+        let Some(first) = self.block.first() else {
+            return Ok(None);
+        };
+        if self.length >= FILE_BYTES {
+            self.file = None;
+        }
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => self.create(first)?,
+        };
+        let bytes = self
+            .block
+            .finish(self.length, file.synced.load(Ordering::Acquire));
+        if let Err(error) = (&file.file).write_all(bytes) {
+            self.file = None;
+            return Err(failed("write", &file.path, &error));
+        }
+        self.length += bytes.len() as u64;
+        file.written.store(self.length, Ordering::Release);
+        self.block.clear();
+        Ok(Some(Sync(file)))
+    }
+
+    fn create(&mut self, first: u64) -> Result<Arc<LogFile>, StoreError> {
+        let path = (0_u32..)
+            .map(|attempt| self.directory.join(file_name(first, attempt)))
+            .find(|path| !path.exists())
+            .expect("there is always a next name");
+        let created = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .and_then(|file| sync_directory(&self.directory).map(|()| file));
+        let file = created.map_err(|error| failed("create", &path, &error))?;
+        self.length = 0;
+        let file = Arc::new(LogFile {
+            file,
+            path,
+            written: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+        });
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+}
+
+impl Sync {
+    /// Brings everything appended so far to the disk.
+    ///
+    /// # Errors
+    /// When it may not be there. It must not be tried again: what was lost is not known.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let written = self.0.written.load(Ordering::Acquire);
+        if self.0.synced.load(Ordering::Acquire) >= written {
+            return Ok(());
+        }
+        let synced = self.0.file.sync_data();
+        synced.map_err(|error| failed("sync", &self.0.path, &error))?;
+        self.0.synced.fetch_max(written, Ordering::AcqRel);
+        Ok(())
+    }
+}
+
+/// Deletes the files of a log that hold no record from `number` on.
+///
+/// # Errors
+/// When the directory cannot be read or a file not deleted.
+pub fn trim(directory: &Path, number: u64) -> Result<(), StoreError> {
+    let files = files(directory)?;
+    for pair in files.windows(2) {
+        if let [(_, path), (next, _)] = pair
+            && *next <= number
+        {
+            fs::remove_file(path).map_err(|error| failed("delete", path, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// The files of a log, by their first record.
+fn files(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+    let list = || -> std::io::Result<Vec<(u64, u32, PathBuf)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if let Some((first, attempt)) = entry.file_name().to_str().and_then(parse_name) {
+                files.push((first, attempt, entry.path()));
+            }
+        }
+        files.sort();
+        Ok(files)
+    };
+    match list() {
+        Ok(files) => Ok(files
+            .into_iter()
+            .map(|(first, _, path)| (first, path))
+            .collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed("list", directory, &error)),
+    }
+}
+
+fn file_name(first: u64, attempt: u32) -> String {
+    format!("{first:020}-{attempt:04}.log")
+}
+
+fn parse_name(name: &str) -> Option<(u64, u32)> {
+    let (first, attempt) = name.strip_suffix(".log")?.split_once('-')?;
+    Some((first.parse().ok()?, attempt.parse().ok()?))
+}
+
+/// Makes the entries of a directory durable.
+fn sync_directory(directory: &Path) -> std::io::Result<()> {
+    let directory = if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    };
+    File::open(directory)?.sync_all()
+}
+
+fn failed(action: &'static str, path: &Path, error: &std::io::Error) -> StoreError {
+    use crate::storage::{ErrorKind, StorageError};
+    use std::io::ErrorKind as Io;
+    let kind = match error.kind() {
+        Io::StorageFull | Io::QuotaExceeded => ErrorKind::Full,
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Denied,
+        Io::Interrupted | Io::WouldBlock | Io::TimedOut => ErrorKind::Unavailable,
+        _ => ErrorKind::Broken,
+    };
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    StoreError::Storage(StorageError {
+        action,
+        name: name.to_string_lossy().into_owned(),
+        place: path.parent().unwrap_or(path).display().to_string(),
+        cause: error.to_string(),
+        kind,
+    })
+}
+
+#[cfg(test)]
+mod tests;

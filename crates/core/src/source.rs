@@ -144,6 +144,25 @@ pub struct Rejected {
     pub error: ConnectorError,
 }
 
+/// What an intake had taken, put aside.
+#[derive(Debug)]
+pub struct Taken<T> {
+    messages: Vec<T>,
+    provenance: Provenance,
+    rejected: Vec<Rejected>,
+    bytes: usize,
+    next_number: u64,
+}
+
+/// One record that an intake has taken.
+#[derive(Debug)]
+pub struct Record<'a, T> {
+    /// Its number in the partition.
+    pub number: u64,
+    /// The message, or why there is none.
+    pub content: Result<&'a T, &'a Rejected>,
+}
+
 /// Takes the messages of one call of [`Reader::read`] and numbers them.
 #[derive(Debug)]
 pub struct Intake<T> {
@@ -265,6 +284,54 @@ impl<T> Intake<T> {
     #[must_use]
     pub fn rejected(&self) -> &[Rejected] {
         &self.rejected
+    }
+
+    /// The records taken so far, in order of their numbers.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_, T>> {
+        let mut cursor = self.provenance.cursor();
+        let mut messages = (0..).zip(&self.messages).peekable();
+        let mut rejected = self.rejected.iter().peekable();
+        std::iter::from_fn(move || {
+            let number = messages.peek().map(|(index, _)| cursor.get(*index).1);
+            let is_rejected = rejected
+                .peek()
+                .is_some_and(|rejected| number.is_none_or(|number| rejected.number < number));
+            if is_rejected {
+                return rejected.next().map(|rejected| Record {
+                    number: rejected.number,
+                    content: Err(rejected),
+                });
+            }
+            let (_, message) = messages.next()?;
+            Some(Record {
+                number: number?,
+                content: Ok(message),
+            })
+        })
+    }
+
+    /// Takes everything out, to be given again by a later call: for a reader that cannot vouch for it yet. The next record
+    /// has the number `next_number` again.
+    pub fn put_aside(&mut self, next_number: u64) -> Taken<T> {
+        let next_number = std::mem::replace(&mut self.next_number, next_number);
+        let (messages, provenance, rejected, bytes) = self.take();
+        Taken {
+            messages,
+            provenance,
+            rejected,
+            bytes,
+            next_number,
+        }
+    }
+
+    /// Gives again what was put aside, to an intake of the same partition that has taken nothing since.
+    pub fn give_again(&mut self, taken: Taken<T>) {
+        debug_assert!(self.messages.is_empty() && self.rejected.is_empty());
+        self.messages = taken.messages;
+        self.provenance = taken.provenance;
+        self.rejected = taken.rejected;
+        self.bytes = taken.bytes;
+        self.next_number = taken.next_number;
     }
 
     /// Sets the partition whose records follow, and the room for them. The engine calls it between readers.

@@ -3,7 +3,7 @@
 //! **Invariants.** Every error names the object or the option it is about and the store's address, says what was found, and
 //! ends with what to do. [`StoreError::number`] never changes its meaning.
 
-use crate::storage::StorageError;
+use crate::storage::{ErrorKind, StorageError};
 
 /// Why something could not be done with a store.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -118,6 +118,12 @@ const ADVICE_DAMAGED: &str =
     "verify the store to see what else is, and go back to a savepoint or an earlier commit";
 
 impl StoreError {
+    /// Whether it may pass without anybody changing the program or its options: a full disk, a store out of reach.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, StoreError::Storage(error) if error.kind != ErrorKind::Broken)
+    }
+
     /// The stable number of the error, to be shown behind `WAL-`.
     #[must_use]
     pub const fn number(&self) -> u16 {

@@ -80,7 +80,7 @@ impl InputLog {
         self.block.push(number, kind, write)
     }
 
-    /// Hands the pushed entries to the system. What is to be synced afterwards comes back; nothing if there were none.
+    /// Hands the pushed entries to the system. When that begins a file, what syncs it from now on comes back.
     ///
     /// # Errors
     /// When they cannot be written. They are kept; the next call tries again, in a new file.
@@ -91,9 +91,9 @@ impl InputLog {
         if self.length >= FILE_BYTES {
             self.file = None;
         }
-        let file = match &self.file {
-            Some(file) => Arc::clone(file),
-            None => self.create(first)?,
+        let (file, is_new) = match &self.file {
+            Some(file) => (Arc::clone(file), false),
+            None => (self.create(first)?, true),
         };
         let bytes = self
             .block
@@ -105,7 +105,7 @@ impl InputLog {
         self.length += bytes.len() as u64;
         file.written.store(self.length, Ordering::Release);
         self.block.clear();
-        Ok(Some(Sync(file)))
+        Ok(is_new.then_some(Sync(file)))
     }
 
     fn create(&mut self, first: u64) -> Result<Arc<LogFile>, StoreError> {
@@ -132,6 +132,12 @@ impl InputLog {
 }
 
 impl Sync {
+    /// Whether everything appended so far is on the disk.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.0.synced.load(Ordering::Acquire) >= self.0.written.load(Ordering::Acquire)
+    }
+
     /// Brings everything appended so far to the disk.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ mod code;
 mod command_line;
 pub mod connectors;
 mod context;
+mod durable;
 mod error;
 mod graph;
 mod message;

@@ -1,0 +1,3 @@
+//! Applications with a store: checkpoints, recovery, and output that is there exactly once.
+
+mod input;

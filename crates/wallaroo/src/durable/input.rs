@@ -1,0 +1,327 @@
+//! Input logs: what makes sources replay that cannot.
+//!
+//! A source that cannot replay is read through its log: what its reader takes is written there before it is handled, and after
+//! a restart the log is read first, from the committed position on.
+//!
+//! **Invariants.** A message is handed to the engine only when its block is with the system; a commit waits until it is on the
+//! disk ([`InputLogs::sync`]). Record numbers are those of the log: the same message has the same number after a restart. When
+//! the log cannot be written, what has been read waits and nothing more is read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use wallaroo_core::source::{Read, Stop, Taken};
+use wallaroo_core::{ConnectorError, Intake, Position, Reader};
+use wallaroo_store::StoreError;
+use wallaroo_store::input_log::{self, InputLog, Kind, Replay, Sync};
+
+use crate::message::Message;
+
+/// How long a reader waits before it tries again to write its log.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// The input logs of an application.
+#[derive(Debug)]
+pub(crate) struct InputLogs {
+    root: PathBuf,
+    /// The files that have to be synced before a commit, by source and partition; the last one is still written.
+    open: Mutex<BTreeMap<(String, String), Vec<Sync>>>,
+}
+
+impl InputLogs {
+    /// The logs below `root`.
+    pub(crate) fn new(root: PathBuf) -> Self {
+        InputLogs {
+            root,
+            open: Mutex::default(),
+        }
+    }
+
+    /// Brings everything that has been handed to the engine to the disk.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        let open: Vec<Sync> = self.lock().values().flatten().cloned().collect();
+        open.iter().try_for_each(Sync::sync)?;
+        for files in self.lock().values_mut() {
+            // A file that another has followed is not written any more.
+            let mut followed = files.len();
+            files.retain(|file| {
+                followed -= 1;
+                followed == 0 || !file.is_synced()
+            });
+        }
+        Ok(())
+    }
+
+    /// Deletes what lies before a committed record number.
+    pub(crate) fn trim(
+        &self,
+        source: &str,
+        partition: &str,
+        number: u64,
+    ) -> Result<(), StoreError> {
+        input_log::trim(&self.directory(source, partition), number)
+    }
+
+    /// The partitions of a source that have a log.
+    pub(crate) fn partitions(&self, source: &str) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.root.join(to_file_name(source))) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| from_file_name(entry.ok()?.file_name().to_str()?))
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn directory(&self, source: &str, partition: &str) -> PathBuf {
+        self.root
+            .join(to_file_name(source))
+            .join(to_file_name(partition))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Vec<Sync>>> {
+        // Nothing that holds the lock can panic half way.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The position of a logged partition.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    /// Number of the next record.
+    next: u64,
+    /// The position that the reader behind the log names; it counts from this start of the process.
+    within: Position,
+}
+
+/// What the reader behind the log of a partition had reached at a committed position.
+pub(crate) fn within<V: serde::de::DeserializeOwned>(position: &Position) -> Option<V> {
+    position.get::<Place>().ok()?.within.get().ok()
+}
+
+/// Reads a partition through its log.
+pub(crate) struct LoggedReader<T> {
+    logs: std::sync::Arc<InputLogs>,
+    source: String,
+    partition: String,
+    /// What is read first.
+    replay: Option<Replay>,
+    log: InputLog,
+    /// Absent for a partition of which only the log is left.
+    reader: Option<Box<dyn Reader<T>>>,
+    next: u64,
+    /// What has been read while the log could not be written, with what the reader said.
+    held: Option<(Taken<T>, Read)>,
+}
+
+impl<T: Message> LoggedReader<T> {
+    pub(crate) fn open(
+        logs: &std::sync::Arc<InputLogs>,
+        source: &str,
+        partition: &str,
+        from: Option<&Position>,
+        reader: Option<Box<dyn Reader<T>>>,
+    ) -> Result<Self, ConnectorError> {
+        let next = match from {
+            Some(from) => from.get::<Place>()?.next,
+            None => 1,
+        };
+        let directory = logs.directory(source, partition);
+        let replay = Replay::open(&directory, next).map_err(|error| failed(&error))?;
+        let log = InputLog::open(&directory).map_err(|error| failed(&error))?;
+        Ok(LoggedReader {
+            logs: std::sync::Arc::clone(logs),
+            source: source.to_owned(),
+            partition: partition.to_owned(),
+            replay: Some(replay),
+            log,
+            reader,
+            next,
+            held: None,
+        })
+    }
+
+    /// Gives one block of the log; false when it has been read to its end.
+    fn replay(&mut self, intake: &mut Intake<T>) -> Result<bool, ConnectorError> {
+        let Some(replay) = &mut self.replay else {
+            return Ok(false);
+        };
+        let path = self.logs.directory(&self.source, &self.partition);
+        let found = replay.next(|entry| {
+            while intake.next_number() < entry.number {
+                intake.skip();
+            }
+            match entry.kind {
+                Kind::Message => {
+                    let message = rmp_serde::from_slice(entry.bytes).map_err(|error| {
+                        Replaying::Record(unreadable(&path, entry.number, &error))
+                    })?;
+                    intake.push_sized(message, entry.bytes.len());
+                }
+                Kind::Rejected => {
+                    let (bytes, text): (Vec<u8>, String) = rmp_serde::from_slice(entry.bytes)
+                        .map_err(|error| {
+                            Replaying::Record(unreadable(&path, entry.number, &error))
+                        })?;
+                    intake.reject(&bytes, ConnectorError::new(text));
+                }
+            }
+            Ok::<(), Replaying>(())
+        });
+        let found = found.map_err(|error| match error {
+            Replaying::Record(error) => error,
+            Replaying::Log(error) => failed(&error),
+        })?;
+        if !found {
+            self.replay = None;
+        }
+        self.next = intake.next_number();
+        Ok(found)
+    }
+
+    /// Writes what the reader gave to the log.
+    fn write(&mut self, intake: &mut Intake<T>, read: Read) -> Result<Read, ConnectorError> {
+        for record in intake.records() {
+            let pushed = match record.content {
+                Ok(message) => self.log.push(record.number, Kind::Message, |bytes| {
+                    rmp_serde::encode::write_named(bytes, message)
+                }),
+                Err(rejected) => self.log.push(record.number, Kind::Rejected, |bytes| {
+                    let text = rejected.error.full_text();
+                    rmp_serde::encode::write_named(bytes, &(&rejected.bytes, text))
+                }),
+            };
+            pushed.map_err(|error| {
+                ConnectorError::new(format!(
+                    "cannot write record {} of the source {:?} to the input log: {error}",
+                    record.number, self.source
+                ))
+                .with_help("give the message type a form in serde's data model that can be written")
+            })?;
+        }
+        self.append(intake, read)
+    }
+
+    fn append(&mut self, intake: &mut Intake<T>, read: Read) -> Result<Read, ConnectorError> {
+        match self.log.append() {
+            Ok(sync) => {
+                if let Some(sync) = sync {
+                    let name = (self.source.clone(), self.partition.clone());
+                    self.logs.lock().entry(name).or_default().push(sync);
+                }
+                self.next = intake.next_number();
+                Ok(read)
+            }
+            Err(error) if error.is_passing() => {
+                tracing::warn!(source = self.source, "{error}; trying again");
+                self.held = Some((intake.put_aside(self.next), read));
+                Ok(Read::IdleFor(TRY_AGAIN))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+}
+
+enum Replaying {
+    Record(ConnectorError),
+    Log(StoreError),
+}
+
+impl From<StoreError> for Replaying {
+    fn from(error: StoreError) -> Self {
+        Replaying::Log(error)
+    }
+}
+
+impl<T: Message> Reader<T> for LoggedReader<T> {
+    fn read(&mut self, intake: &mut Intake<T>) -> Result<Read, ConnectorError> {
+        if self.replay(intake)? {
+            return Ok(Read::More);
+        }
+        if let Some((taken, read)) = self.held.take() {
+            intake.give_again(taken);
+            return self.append(intake, read);
+        }
+        let Some(reader) = &mut self.reader else {
+            return Ok(Read::End);
+        };
+        let read = reader.read(intake)?;
+        self.write(intake, read)
+    }
+
+    fn position(&self) -> Position {
+        let reader = self.reader.as_ref();
+        Position::of(Place {
+            next: self.next,
+            within: reader.map_or_else(|| Position::of(0), |reader| reader.position()),
+        })
+    }
+
+    fn stop(&mut self) -> Stop {
+        let stop = self
+            .reader
+            .as_mut()
+            .map_or(Stop::Now, |reader| reader.stop());
+        if self.held.is_some() || self.replay.is_some() {
+            return Stop::AfterEnd;
+        }
+        stop
+    }
+}
+
+fn failed(error: &StoreError) -> ConnectorError {
+    ConnectorError::new(error.to_string())
+}
+
+fn unreadable(path: &Path, number: u64, error: &dyn std::fmt::Display) -> ConnectorError {
+    ConnectorError::new(format!(
+        "cannot read record {number} in the input log {path:?} as a message of this program: {error}"
+    ))
+    .with_help("give new fields a default with #[serde(default)], or run the old program until its input is handled")
+}
+
+/// A name as one part of a path: what is not a letter, digit, `-` or `_` becomes `%` and two hexadecimal digits.
+fn to_file_name(name: &str) -> String {
+    let mut file_name = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+            file_name.push(char::from(byte));
+        } else {
+            file_name.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    file_name
+}
+
+fn from_file_name(file_name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(file_name.len());
+    let mut rest = file_name;
+    while let Some(byte) = rest.bytes().next() {
+        let length = if byte == b'%' {
+            bytes.push(u8::from_str_radix(rest.get(1..3)?, 16).ok()?);
+            3
+        } else {
+            bytes.push(byte);
+            1
+        };
+        rest = rest.get(length..)?;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive_as_file_names() {
+        for name in ["ticks", "tcp://127.0.0.1:7010 (worker 0)", "ä/..", "%41"] {
+            assert_eq!(from_file_name(&to_file_name(name)).as_deref(), Some(name));
+        }
+        assert_eq!(to_file_name("../a"), "%2e%2e%2fa");
+    }
+}

@@ -23,13 +23,19 @@ MUTATIONS = [  # name, file, text, replacement, (suite, test)
      "        if contents.messages.len() == 3 { return; }\n",
      SEQUENCES),
     ("a doubled batch: stages handle those of three messages twice", f"{ENGINE}/executor.rs",
-     "        if reached >= len {\n            frame.consumer += 1;\n",
-     "        if reached >= len {\n            static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);\n"
-     "            let again = len == 3 && CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0;\n"
+     "        if reached >= end {\n            frame.consumer += 1;\n",
+     "        if reached >= end {\n            static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);\n"
+     "            let again = end == 3 && CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0;\n"
      "            frame.consumer += usize::from(!again);\n",
      SEQUENCES),
     ("no order: waiting batches are taken from the back", f"{ENGINE}/region.rs",
      "self.pending.pop_front()", "self.pending.pop_back()", SEQUENCES),
+    ("no turns: each half of a split is worked off at once, also where both meet again", f"{ENGINE}/executor/taking.rs",
+     "        if *meet {\n", "        if *meet && halves.is_empty() {\n",
+     ("order", "parts_that_meet_again_keep_their_order")),
+    ("no turns: each use of a stream gets its whole batch", f"{ENGINE}/executor.rs",
+     "if !layout.meet(plan, consumers.chunks(1)) {", "if !layout.meet(plan, consumers.chunks(1)) || layout.levels > 0 {",
+     ("order", "parts_that_meet_again_keep_their_order")),
     ("no rollback: a failing call under skip leaves its changes", f"{ENGINE}/executor/state.rs",
      "self.roll_back(table, slot)?;", "let _ = (table, slot, Self::roll_back);",
      ("order", "a_failing_call_leaves_the_object_as_it_was")),

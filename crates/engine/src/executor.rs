@@ -21,7 +21,9 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use wallaroo_core::{KeyHash, Messages, NodeId, OnError, Port, Provenance, StoredKey, Timestamp};
+use wallaroo_core::{
+    KeyHash, Messages, NodeId, OnError, Plan, Port, Provenance, StoredKey, Timestamp,
+};
 
 use crate::batch::{Contents, Pool};
 use crate::control::Control;
@@ -54,9 +56,34 @@ pub(crate) enum Progress {
 /// An output in the region that has consumers, or an edge that leads into it.
 struct PortState {
     consumers: Vec<Consumer>,
+    turns: Turns,
     copier: Option<Copier>,
     /// Buffers to use again.
     free: Vec<Box<dyn Messages>>,
+}
+
+/// How the consumers of one output take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turns {
+    /// Each gets all messages of a frame before the next gets any: their ways do not meet again.
+    Batches,
+    /// All look at one message before any looks at the next, as in a loop: their ways meet again.
+    Messages,
+    /// The same, where some of them take messages away: each message becomes a frame.
+    Frames,
+}
+
+impl Turns {
+    fn of(layout: &Layout, plan: &Plan, consumers: &[Consumer]) -> Self {
+        let looks = |consumer: &Consumer| matches!(consumer, Consumer::Look(_));
+        if !layout.meet(plan, consumers.chunks(1)) {
+            Turns::Batches
+        } else if consumers.iter().all(looks) {
+            Turns::Messages
+        } else {
+            Turns::Frames
+        }
+    }
 }
 
 /// The code of a node on this worker.
@@ -68,7 +95,11 @@ enum Instance {
         table: usize,
     },
     Key(Box<dyn KeyExtractor>),
-    Split(Box<dyn Splitter>),
+    Split {
+        code: Box<dyn Splitter>,
+        /// Whether the ways of its halves meet again, so that they take turns as in a loop.
+        meet: bool,
+    },
 }
 
 struct NodeState {
@@ -129,10 +160,28 @@ struct Frame {
     hashes: Vec<KeyHash>,
     port: usize,
     consumer: usize,
+    /// The first message that the consumers whose turn it is get.
+    start: usize,
     cursor: usize,
 }
 
 impl Frame {
+    fn new(port: usize, messages: Box<dyn Messages>, origin: Option<Vec<u32>>) -> Self {
+        Frame {
+            messages: Some(messages),
+            origin,
+            hashes: Vec::new(),
+            port,
+            consumer: 0,
+            start: 0,
+            cursor: 0,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.messages.as_ref().map_or(0, |messages| messages.len())
+    }
+
     fn head_index(&self, index: usize) -> usize {
         self.origin
             .as_ref()
@@ -206,9 +255,13 @@ impl Executor {
                 .iter()
                 .map(|node| consumer(&program.plan, *node))
                 .collect();
-            let port = executor.add_port(edge.from, sorted(consumers));
+            let port = executor.add_port(layout, edge.from, sorted(consumers));
             executor.inputs.push((port, extractor));
         }
+        let takes_turns = |port: &PortState| port.turns != Turns::Batches;
+        let meets = |node: &NodeState| matches!(node.code, Instance::Split { meet: true, .. });
+        executor.outbox.gathers_always =
+            executor.ports.iter().any(takes_turns) || executor.nodes.iter().any(meets);
         executor
     }
 
@@ -218,7 +271,14 @@ impl Executor {
             NodeCode::Source(_) => Instance::Source,
             NodeCode::Stage(make) => Instance::Stage(make()),
             NodeCode::Key(make) => Instance::Key(make()),
-            NodeCode::Split(make) => Instance::Split(make()),
+            NodeCode::Split(make) => {
+                let behind = |output| layout.consumers.get(&Port { node: id, output });
+                let halves = (0..2).filter_map(behind).map(Vec::as_slice);
+                Instance::Split {
+                    code: make(),
+                    meet: layout.meet(&program.plan, halves),
+                }
+            }
             NodeCode::State(make) => {
                 let code = make();
                 Instance::State {
@@ -229,7 +289,7 @@ impl Executor {
             NodeCode::Sink(_) | NodeCode::None => unreachable!("sinks and merges have no executor"),
         };
         let on_error = program.plan.node(id).on_error;
-        let outputs = if matches!(code, Instance::Split(_)) {
+        let outputs = if matches!(code, Instance::Split { .. }) {
             2
         } else {
             1
@@ -239,7 +299,7 @@ impl Executor {
             layout
                 .consumers
                 .get(&port)
-                .map(|consumers| self.add_port(port, consumers.clone()))
+                .map(|consumers| self.add_port(layout, port, consumers.clone()))
         };
         let ports: Vec<Option<usize>> = (0..outputs).map(&mut port).collect();
         let dead_letters = port(outputs);
@@ -258,10 +318,12 @@ impl Executor {
         });
     }
 
-    fn add_port(&mut self, port: Port, consumers: Vec<Consumer>) -> usize {
+    fn add_port(&mut self, layout: &Layout, port: Port, consumers: Vec<Consumer>) -> usize {
+        let turns = Turns::of(layout, &self.program.plan, &consumers);
         let copier = self.program.copiers.get(&port).copied();
         self.ports.push(PortState {
             consumers,
+            turns,
             copier,
             free: Vec::new(),
         });
@@ -326,14 +388,7 @@ impl Executor {
     fn start(&mut self, port: usize, messages: Box<dyn Messages>, head: Head) {
         debug_assert!(self.stack.is_empty(), "one head at a time");
         self.head = Some(head);
-        self.stack.push(Frame {
-            messages: Some(messages),
-            origin: None,
-            hashes: Vec::new(),
-            port,
-            consumer: 0,
-            cursor: 0,
-        });
+        self.stack.push(Frame::new(port, messages, None));
     }
 
     /// The bytes that what a source has read counts for: what its reader says, or an estimate.
@@ -420,15 +475,22 @@ impl Executor {
     /// Lets the next consumer of the top frame work.
     fn step(&mut self) -> Result<(), Failure> {
         let depth = self.stack.len() - 1;
-        let frame = &self.stack[depth];
-        let consumers = &self.ports[frame.port].consumers;
-        let taken = frame
-            .messages
-            .as_ref()
-            .is_none_or(|messages| messages.is_empty());
-        if taken || frame.consumer == consumers.len() {
+        let frame = &mut self.stack[depth];
+        let PortState {
+            consumers, turns, ..
+        } = &self.ports[frame.port];
+        let len = frame.len();
+        if frame.consumer == consumers.len() && *turns == Turns::Messages && frame.start + 1 < len {
+            frame.start += 1;
+            frame.cursor = frame.start;
+            frame.consumer = 0;
+        }
+        if len == 0 || frame.consumer == consumers.len() {
             self.retire_top();
             return Ok(());
+        }
+        if *turns == Turns::Frames && len > 1 {
+            return self.break_up(depth, 1);
         }
         match consumers[frame.consumer] {
             Consumer::Look(node) => self.look(self.node_index(node), depth),
@@ -464,8 +526,11 @@ impl Executor {
     /// Calls a stage that looks at the messages of frame `depth`.
     fn look(&mut self, node: usize, depth: usize) -> Result<(), Failure> {
         let frame = &self.stack[depth];
-        let len = frame.messages.as_ref().map_or(0, |messages| messages.len());
-        let range = frame.cursor..len.min(frame.cursor + self.nodes[node].portion);
+        let end = match self.ports[frame.port].turns {
+            Turns::Batches | Turns::Frames => frame.len(),
+            Turns::Messages => frame.start + 1,
+        };
+        let range = frame.cursor..end.min(frame.cursor + self.nodes[node].portion);
         let called = match self.nodes[node].code {
             Instance::State { .. } => self.call_state(node, depth, range.clone())?,
             _ => self.call_stage(node, depth, range.clone()),
@@ -484,9 +549,9 @@ impl Executor {
         self.counts[state.id.index()].add_in(used);
         let frame = &mut self.stack[depth];
         frame.cursor = reached;
-        if reached >= len {
+        if reached >= end {
             frame.consumer += 1;
-            frame.cursor = 0;
+            frame.cursor = frame.start;
         }
         let failed = called.err();
         if let Some(failed) = &failed {
@@ -563,14 +628,7 @@ impl Executor {
                     .iter_mut()
                     .for_each(|index| *index = parent[*index as usize]);
             }
-            self.stack.push(Frame {
-                messages: Some(messages),
-                origin: Some(origin),
-                hashes: Vec::new(),
-                port,
-                consumer: 0,
-                cursor: 0,
-            });
+            self.stack.push(Frame::new(port, messages, Some(origin)));
         }
         self.counts[self.nodes[node].id.index()].add_out(made);
     }

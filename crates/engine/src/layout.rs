@@ -2,11 +2,14 @@
 //!
 //! Nodes on one level (between the same exchanges) that feed each other directly, or share a state, form a
 //! region. Messages inside a region are passed on by function call; between regions they travel along
-//! edges. Merges disappear: what feeds a merge feeds the merge's consumers.
+//! edges. Merges disappear: what feeds a merge feeds the merge's consumers. They still decide about regions: streams
+//! of one level that meet in a merge are of one region, also when only a sink comes behind it.
 //!
 //! **Invariants.** Every edge leads to a region of a higher level, so regions form a DAG. All stages of one
 //! state are in one region. A sink is a region of its own. Sources are in regions of level 0 and nothing
 //! travels into those.
+
+mod meeting;
 
 use std::collections::BTreeMap;
 
@@ -31,7 +34,8 @@ pub(crate) enum Route {
 /// A way of messages from one region to another.
 #[derive(Clone, Debug)]
 pub(crate) struct Edge {
-    /// The output whose messages travel.
+    /// The output whose messages travel; the first of them, where a merge gives the messages of several outputs
+    /// of one region to the same consumers.
     pub(crate) from: Port,
     pub(crate) source: RegionIndex,
     pub(crate) target: RegionIndex,
@@ -141,22 +145,38 @@ impl Layout {
                 None => vec![consumers],
             };
             for consumers in consumers {
-                let edge = self.edges.len();
-                self.edges.push(Edge {
+                inside.push(Consumer::Edge(self.edge(Edge {
                     from: port,
                     source: region,
                     target,
                     route,
                     consumers,
-                });
-                self.regions[region].outputs.push(edge);
-                self.regions[target].inputs.push(edge);
-                inside.push(Consumer::Edge(edge));
+                })));
             }
         }
         if !inside.is_empty() {
             self.consumers.insert(port, inside);
         }
+    }
+
+    /// The index of an edge: of a known one if it leads from and to the same places.
+    fn edge(&mut self, edge: Edge) -> EdgeIndex {
+        // Outputs of several ports that a merge joins have one edge, so that they stay in order.
+        let known = self.regions[edge.source].outputs.iter().copied();
+        let is_same = |known: &EdgeIndex| {
+            let known = &self.edges[*known];
+            known.target == edge.target
+                && known.route == edge.route
+                && known.consumers == edge.consumers
+        };
+        if let Some(known) = known.into_iter().find(is_same) {
+            return known;
+        }
+        let index = self.edges.len();
+        self.regions[edge.source].outputs.push(index);
+        self.regions[edge.target].inputs.push(index);
+        self.edges.push(edge);
+        index
     }
 }
 
@@ -250,12 +270,12 @@ fn consumers_through_merges(plan: &Plan, port: Port) -> Vec<NodeId> {
 /// The region of each node, numbered in the order of their first nodes.
 fn regions_of(plan: &Plan, levels: &[usize]) -> Vec<RegionIndex> {
     let mut parent: Vec<usize> = (0..plan.nodes.len()).collect();
-    for port in ports(plan) {
-        let from = port.node.index();
-        for node in consumers_through_merges(plan, port) {
-            let stays = !sends_by_key(plan, port) && plan.node(node).kind != NodeKind::Sink;
-            if stays && levels[node.index()] == levels[from] {
-                join(&mut parent, from, node.index());
+    for (index, node) in plan.nodes.iter().enumerate() {
+        for input in &node.inputs {
+            let from = input.node.index();
+            let stays = !sends_by_key(plan, *input) && node.kind != NodeKind::Sink;
+            if stays && levels[index] == levels[from] {
+                join(&mut parent, from, index);
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::model::{Expected, expected, fails, forgets, grouped, key_of};
 use crate::observe::{Call, History, Objects};
 use crate::run::{Observed, run};
 use crate::topology::{KeyKind, Makes, Node};
+use crate::ways::Ways;
 
 /// Runs a case and compares it with the model.
 ///
@@ -53,6 +54,7 @@ pub fn compare(case: &Case, observed: &Observed) -> Result<(), String> {
     sinks(case, observed, &expected)?;
     dead_letters(case, observed, &expected)?;
     calls(case, observed, &expected)?;
+    meetings(case, observed)?;
     let objects = replay(case, &observed.calls)?;
     counts(case, observed)?;
     epochs(case, observed, &objects)
@@ -156,6 +158,42 @@ fn calls(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), St
         if matches!(kind, Node::State { .. }) {
             let got = by_node.remove(&node).unwrap_or_default();
             same_groups(case, node, "calls", &got, expected.arrived.get(&node))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where parts of a stream meet again without an exchange in between, what is made of one record comes before
+/// what is made of the next.
+fn meetings(case: &Case, observed: &Observed) -> Result<(), String> {
+    let ways = Ways::of(&case.topology);
+    let mut places: BTreeMap<String, Vec<(usize, &Item)>> = BTreeMap::new();
+    for (node, items) in &observed.sinks {
+        let arrived = items.iter().map(|item| (*node, item)).collect();
+        places.insert(format!("sink {}", node_name(*node)), arrived);
+    }
+    for call in &observed.calls {
+        let place = places.entry(state_name(call.state)).or_default();
+        place.push((call.node, &call.item));
+    }
+    for (place, arrived) in places {
+        let mut nodes: Vec<usize> = arrived.iter().map(|(node, _)| *node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        if ways.are_ambiguous(&nodes) {
+            continue;
+        }
+        let mut last = BTreeMap::new();
+        for (node, item) in arrived {
+            let crossings = ways.crossings(item, node);
+            let group = (item.source, item.partition, &item.keys, crossings);
+            let before = last.insert(group, (node, item));
+            if let Some((other, before)) = before.filter(|(_, before)| before.number > item.number)
+            {
+                return Err(format!(
+                    "{place}: at node {node} {item:?}\ncame after, at node {other}, {before:?}"
+                ));
+            }
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ pub mod observe;
 pub mod raw;
 pub mod run;
 pub mod topology;
+pub mod ways;
 
 pub use case::{Case, Mode};
 pub use check::check;

@@ -107,3 +107,76 @@ fn a_failing_call_leaves_the_object_as_it_was() {
         check(&case, Mode::Simulated);
     }
 }
+
+/// A keyed stream whose parts meet again in one state, in a merge, or in both.
+fn meeting(seed: u64) -> Topology {
+    let mut nodes = vec![Node::Source {
+        partitions: 2,
+        failing: Failing::Never,
+    }];
+    let mut add = |node| {
+        nodes.push(node);
+        nodes.len() - 1
+    };
+    let key_by = |input| Node::KeyBy {
+        input,
+        kind: KeyKind::Integer,
+        keys: 3,
+        failing: false,
+    };
+    let stage = |input, makes| Node::Stage {
+        input,
+        makes,
+        failing: Failing::Skip,
+    };
+    let state = |input, state, makes| Node::State {
+        input,
+        state,
+        makes,
+        failing: Failing::Skip,
+        forgets: false,
+        kind: Some(KeyKind::Integer),
+    };
+    let keyed = add(key_by(0));
+    let half = |input, yes| Node::Half { input, yes };
+    let (one, other) = match seed % 3 {
+        // A split, one half of which is split again.
+        0 => {
+            let (yes, no) = (add(half(keyed, true)), add(half(keyed, false)));
+            let (first, second) = (add(half(no, true)), add(half(no, false)));
+            let first = add(stage(first, Makes::Two));
+            let inputs = [second, first];
+            (yes, add(Node::Merge { inputs }))
+        }
+        // A stream that is used twice.
+        1 => (keyed, keyed),
+        // The same, where one use takes the messages away.
+        _ => {
+            let (yes, no) = (add(half(keyed, true)), add(half(keyed, false)));
+            let no = add(stage(no, Makes::Two));
+            let inputs = [yes, no];
+            (keyed, add(Node::Merge { inputs }))
+        }
+    };
+    let one = add(state(one, 0, Makes::Two));
+    let other = add(state(other, 0, Makes::One));
+    let other = add(stage(other, Makes::Filtered));
+    let inputs = [one, other];
+    let merged = add(Node::Merge { inputs });
+    add(Node::Sink {
+        input: merged,
+        encoded: seed.is_multiple_of(2),
+        slow: seed.is_multiple_of(5),
+    });
+    Topology { nodes }
+}
+
+/// What a loop over the records would do, wherever the boundaries of batches are.
+#[test]
+fn parts_that_meet_again_keep_their_order() {
+    for seed in seeds(60) {
+        let mut random = Random::new(seed);
+        let case = Case::of(seed, meeting(seed), Extras::default(), &mut random);
+        check(&case, Mode::Simulated);
+    }
+}

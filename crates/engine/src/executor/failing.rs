@@ -23,14 +23,11 @@ pub(super) struct Letter {
 
 impl Letter {
     pub(super) fn into_frame(self, port: usize) -> Frame {
-        Frame {
-            messages: Some(Box::new(vec![self.letter])),
-            origin: Some(vec![self.head_index]),
-            hashes: Vec::new(),
+        Frame::new(
             port,
-            consumer: 0,
-            cursor: 0,
-        }
+            Box::new(vec![self.letter]),
+            Some(vec![self.head_index]),
+        )
     }
 }
 
@@ -184,7 +181,7 @@ impl Executor {
                 Instance::Stage(code) => code.describe(messages, index),
                 Instance::State { code, .. } => code.describe(messages, index),
                 Instance::Key(code) => code.describe(messages, index),
-                Instance::Split(code) => code.describe(messages, index),
+                Instance::Split { code, .. } => code.describe(messages, index),
                 Instance::Source => Vec::new(),
             }))
             .unwrap_or_else(|_| b"(no JSON form: its Serialize panicked)".to_vec())

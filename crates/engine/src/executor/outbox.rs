@@ -3,7 +3,7 @@
 //! For each edge the outbox finds the worker each message goes to, gathers messages for the same worker until
 //! a batch is full or the region rests, and puts batches into `ready`, from where the operator sends them.
 //!
-//! **Invariants.** Messages for one worker keep their order. A batch counts as queued from the moment it is
+//! **Invariants.** Messages for one worker along one edge keep their order. A batch counts as queued from the moment it is
 //! in `ready`.
 
 use std::sync::Arc;
@@ -59,6 +59,8 @@ pub(crate) struct Outbox {
     /// Batches to send, with their edge.
     pub(crate) ready: Vec<(EdgeIndex, Batch)>,
     pub(super) spent_head: Option<Box<dyn Messages>>,
+    /// Whether messages are gathered also where all go to one worker: the region makes small frames.
+    pub(super) gathers_always: bool,
     /// Contents whose messages are in use elsewhere.
     #[expect(
         clippy::vec_box,
@@ -102,6 +104,7 @@ impl Outbox {
             ways: (0..layout.edges.len()).map(way).collect(),
             ready: Vec::new(),
             spent_head: None,
+            gathers_always: false,
             shells: Vec::new(),
             destinations: Vec::new(),
             chosen: (0..owners.workers).map(|_| Vec::new()).collect(),
@@ -249,6 +252,46 @@ impl Outbox {
         }
     }
 
+    /// Adds the messages of `contents` to those that are being gathered for one worker.
+    fn gather(&mut self, edge: EdgeIndex, destination: usize, mut contents: Box<Contents>) {
+        let Outbox {
+            ways, destinations, ..
+        } = self;
+        let way = ways[edge].as_mut().expect("the edge begins in this region");
+        let added = contents.messages.len();
+        let Some(gathered) = &mut way.gathered[destination] else {
+            way.gathered[destination] = Some(contents);
+            if added >= BATCH_MESSAGES {
+                self.release(edge, destination);
+            }
+            return;
+        };
+        let known = gathered.messages.len();
+        // Hashes that are missing are found again.
+        if gathered.hashes.len() == known && contents.hashes.len() == added {
+            gathered.hashes.append(&mut contents.hashes);
+        } else {
+            gathered.hashes.clear();
+        }
+        gathered.keys.append(&mut contents.keys);
+        let indices: Vec<u32> = (0u32..).take(contents.provenance.len()).collect();
+        gathered
+            .provenance
+            .extend_selected(&contents.provenance, &indices);
+        destinations.clear();
+        destinations.resize(added, 0);
+        let empty: Box<dyn Messages> = Box::new(Vec::<()>::new());
+        let mut target = [std::mem::replace(&mut gathered.messages, empty)];
+        contents.bytes = contents.messages.memory_bytes();
+        contents.messages.scatter(destinations, &mut target);
+        let [target] = target;
+        gathered.messages = target;
+        way.pool.give(contents);
+        if known + added >= BATCH_MESSAGES {
+            self.release(edge, destination);
+        }
+    }
+
     fn release(&mut self, edge: EdgeIndex, worker: usize) {
         if let Some(contents) = self.way_mut(edge).gathered[worker].take() {
             if contents.messages.is_empty() {
@@ -261,7 +304,7 @@ impl Outbox {
 
     /// Sends what has been gathered: the region is about to rest, or time to move on.
     pub(crate) fn flush(&mut self) {
-        if self.owners.workers == 1 {
+        if self.owners.workers == 1 && !self.gathers_always {
             return;
         }
         for edge in 0..self.ways.len() {
@@ -316,7 +359,11 @@ impl Executor {
             }
         }
         let destination = self.outbox.destination(edge);
-        self.outbox.send_whole(edge, destination, contents);
+        if self.outbox.gathers_always {
+            self.outbox.gather(edge, destination, contents);
+        } else {
+            self.outbox.send_whole(edge, destination, contents);
+        }
         Ok(())
     }
 

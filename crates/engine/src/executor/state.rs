@@ -344,18 +344,15 @@ impl Executor {
             .for_each(|slot| self.tables[table].forget(slot));
     }
 
-    /// Writes the keys of the head out, before a consumer takes its messages away from stages that still need
-    /// their keys.
-    pub(super) fn store_keys_of_head(&mut self, node: usize, depth: usize) -> Result<(), Failure> {
+    /// Writes the keys of the head out, before its messages are taken away from stages that still need their
+    /// keys.
+    pub(super) fn store_keys_of_head(&mut self) -> Result<(), Failure> {
         let Some(head) = &self.head else {
             return Ok(());
         };
         let HeadKeys::Extract(extractor) = head.keys else {
             return Ok(());
         };
-        if depth > 0 || !matches!(self.nodes[node].code, Instance::Split(_)) {
-            return Ok(());
-        }
         let keys = self.keys_of_head(extractor, None)?;
         if let Some(head) = &mut self.head {
             head.keys = HeadKeys::Stored(keys);

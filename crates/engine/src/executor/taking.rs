@@ -1,5 +1,9 @@
 //! Nodes that take messages away instead of looking at them: `split`, `key_by` and `collect`.
 //!
+//! Where the ways of a split's halves meet again, each run of messages that go the same way becomes a frame of
+//! its own, and the frames are worked off in the order of the messages. Where the ways of several consumers of
+//! one output meet again and one of them takes messages away, each message becomes a frame.
+//!
 //! **Invariants.** Messages keep their order on each output. A message for which the user's code fails is on no
 //! output, and its place in every column is gone too.
 
@@ -8,53 +12,101 @@ use std::ops::Range;
 
 use wallaroo_core::{KeyHash, Messages};
 
-use super::{Executor, Frame, Instance, guarded};
+use super::{Executor, Frame, Instance, NodeState, guarded};
 use crate::failure::Failure;
 use crate::host::{Failed, Input, Keyed};
+
+/// A frame with more messages than this is divided before it is divided further, so that parts can be numbered.
+// Twice a full batch: only a stage that makes thousands of messages of one gets there.
+const MAX_PARTS: usize = 4096;
+
+/// The choice that stands for a message whose call has failed.
+const DROPPED: u16 = u16::MAX;
+
+/// Messages with their columns.
+struct Part {
+    messages: Box<dyn Messages>,
+    /// As in [`Frame`].
+    origin: Option<Vec<u32>>,
+    hashes: Vec<KeyHash>,
+}
+
+impl Part {
+    /// Divides messages into `count` parts, each with the messages of one destination in their order.
+    fn divide(mut self, destinations: &[u16], count: usize) -> Vec<Part> {
+        let mut targets: Vec<_> = (0..count).map(|_| self.messages.empty()).collect();
+        self.messages.scatter(destinations, &mut targets);
+        let part = |messages| Part {
+            messages,
+            origin: Some(Vec::new()),
+            hashes: Vec::new(),
+        };
+        let mut parts: Vec<Part> = targets.into_iter().map(part).collect();
+        for (index, destination) in destinations.iter().enumerate() {
+            let part = &mut parts[usize::from(*destination)];
+            let from = self
+                .origin
+                .as_ref()
+                .map_or_else(|| index_of(index), |origin| origin[index]);
+            part.origin.get_or_insert_default().push(from);
+            part.hashes.extend(self.hashes.get(index));
+        }
+        parts
+    }
+
+    fn into_frame(self, port: usize) -> Frame {
+        Frame {
+            hashes: self.hashes,
+            ..Frame::new(port, self.messages, self.origin)
+        }
+    }
+}
 
 impl Executor {
     /// Lets a `split`, `key_by` or `collect` take the messages of frame `depth`.
     pub(super) fn take(&mut self, node: usize, depth: usize) -> Result<(), Failure> {
-        self.store_keys_of_head(node, depth)?;
+        let len = self.stack[depth].len();
+        if let Instance::Split { meet, .. } = self.nodes[node].code {
+            if meet && len > MAX_PARTS {
+                return self.break_up(depth, MAX_PARTS);
+            }
+            if depth == 0 {
+                self.store_keys_of_head()?;
+            }
+        }
         let mut choices = Vec::new();
         let mut hashes = self.outbox.spare_hashes();
         let mut dead = Vec::new();
         let mut dropped = Vec::new();
-        let len = self.stack[depth]
-            .messages
-            .as_ref()
-            .map_or(0, |messages| messages.len());
         loop {
             let start = choices.len().max(hashes.len());
             let called = self.choose(node, depth, start..len, &mut choices, &mut hashes);
             let Err(failed) = called else { break };
-            dropped
-                .push(u32::try_from(failed.index).expect("a batch holds fewer than 2^32 messages"));
+            dropped.push(failed.index);
             choices.truncate(failed.index);
             hashes.truncate(failed.index);
-            choices.push(u16::MAX);
+            choices.push(DROPPED);
             hashes.push(KeyHash(0));
             dead.extend(self.handle(node, depth, failed)?);
         }
-        let mut messages = self.take_messages(depth);
-        let mut origin = self.stack[depth].origin.clone();
+        let mut part = Part {
+            messages: self.take_messages(depth),
+            origin: self.stack[depth].origin.clone(),
+            hashes: Vec::new(),
+        };
         self.stack[depth].consumer += 1;
         self.counts[self.nodes[node].id.index()].add_in(len);
         self.counts[self.nodes[node].id.index()].add_out(len - dropped.len());
-        if matches!(self.nodes[node].code, Instance::Split(_)) {
-            self.push_split(node, messages, origin, &choices);
+        if matches!(self.nodes[node].code, Instance::Split { .. }) {
+            self.push_halves(node, part, choices);
         } else if let Some(port) = self.nodes[node].ports[0] {
+            part.hashes = hashes;
             if !dropped.is_empty() {
-                (messages, origin, hashes) = without(&dropped, messages, origin, hashes);
+                let mut destinations = vec![0; len];
+                dropped.iter().for_each(|index| destinations[*index] = 1);
+                part = part.divide(&destinations, 2).swap_remove(0);
             }
-            self.stack.push(Frame {
-                messages: Some(messages),
-                origin,
-                hashes,
-                port,
-                consumer: 0,
-                cursor: 0,
-            });
+            self.stack.push(part.into_frame(port));
         }
         // The last frame is the first to be worked on.
         for (port, letter) in dead.into_iter().rev() {
@@ -77,7 +129,7 @@ impl Executor {
         let progress = Cell::new(range.start);
         let now = self.head.as_ref().map(|head| head.now).unwrap_or_default();
         match &mut self.nodes[node].code {
-            Instance::Split(code) => guarded(&progress, || {
+            Instance::Split { code, .. } => guarded(&progress, || {
                 code.choose(
                     Input {
                         messages,
@@ -107,66 +159,82 @@ impl Executor {
         }
     }
 
-    fn push_split(
-        &mut self,
-        node: usize,
-        mut messages: Box<dyn Messages>,
-        origin: Option<Vec<u32>>,
-        choices: &[u16],
-    ) {
-        // Dropped messages go to a third place that nobody reads.
-        let mut targets = [messages.empty(), messages.empty(), messages.empty()];
-        let destinations: Vec<u16> = choices.iter().map(|choice| (*choice).min(2)).collect();
-        messages.scatter(&destinations, &mut targets);
-        for (output, target) in targets.into_iter().enumerate().take(2) {
-            let Some(port) = self.nodes[node].ports[output] else {
-                continue;
-            };
-            let chosen = destinations
-                .iter()
-                .enumerate()
-                .filter(|(_, choice)| usize::from(**choice) == output);
-            let origin = chosen
-                .map(|(index, _)| origin.as_ref().map_or(index as u32, |origin| origin[index]))
-                .collect();
-            self.stack.push(Frame {
-                messages: Some(target),
-                origin: Some(origin),
-                hashes: Vec::new(),
-                port,
-                consumer: 0,
-                cursor: 0,
-            });
+    /// Makes frames of the halves of a split: two, or one of each run of equal choices.
+    fn push_halves(&mut self, node: usize, part: Part, mut choices: Vec<u16>) {
+        let NodeState {
+            code: Instance::Split { meet, .. },
+            ports,
+            ..
+        } = &self.nodes[node]
+        else {
+            unreachable!("only splits have halves")
+        };
+        // By part: the half it belongs to. Dropped messages go to a last part that nobody reads.
+        let mut halves = vec![0, 1];
+        if *meet {
+            halves.clear();
+            for choice in choices.iter_mut().filter(|choice| **choice != DROPPED) {
+                if halves.last() != Some(choice) {
+                    halves.push(*choice);
+                }
+                *choice = number_of(halves.len() - 1);
+            }
         }
+        let last = number_of(halves.len());
+        choices
+            .iter_mut()
+            .for_each(|choice| *choice = (*choice).min(last));
+        let parts = part.divide(&choices, halves.len() + 1);
+        let frames: Vec<Frame> = parts
+            .into_iter()
+            .zip(halves)
+            .filter_map(|(part, half)| Some(part.into_frame(ports[usize::from(half)]?)))
+            .collect();
+        self.stack.extend(frames.into_iter().rev());
+    }
+
+    /// Makes frames of up to `len` messages of frame `depth`, which is empty then. Each goes to the consumers
+    /// that are still to come.
+    pub(super) fn break_up(&mut self, depth: usize, len: usize) -> Result<(), Failure> {
+        if depth == 0 {
+            self.store_keys_of_head()?;
+        }
+        let Frame {
+            messages,
+            origin,
+            hashes,
+            port,
+            consumer,
+            ..
+        } = &mut self.stack[depth];
+        let Some(messages) = messages.take() else {
+            return Ok(());
+        };
+        let (port, consumer) = (*port, *consumer);
+        let len = len.max(messages.len() / MAX_PARTS);
+        let destinations: Vec<u16> = (0..messages.len())
+            .map(|index| number_of(index / len))
+            .collect();
+        let count = messages.len().div_ceil(len);
+        let part = Part {
+            messages,
+            origin: origin.take(),
+            hashes: std::mem::take(hashes),
+        };
+        let frame = |part: Part| Frame {
+            consumer,
+            ..part.into_frame(port)
+        };
+        let parts = part.divide(&destinations, count);
+        self.stack.extend(parts.into_iter().rev().map(frame));
+        Ok(())
     }
 }
 
-/// The messages that were not dropped, with their columns.
-fn without(
-    dropped: &[u32],
-    mut messages: Box<dyn Messages>,
-    origin: Option<Vec<u32>>,
-    hashes: Vec<KeyHash>,
-) -> (Box<dyn Messages>, Option<Vec<u32>>, Vec<KeyHash>) {
-    let len = u32::try_from(messages.len()).expect("a batch holds fewer than 2^32 messages");
-    let destinations: Vec<u16> = (0..len)
-        .map(|index| u16::from(dropped.binary_search(&index).is_ok()))
-        .collect();
-    let mut targets = [messages.empty(), messages.empty()];
-    messages.scatter(&destinations, &mut targets);
-    let kept = || (0..len).filter(|index| dropped.binary_search(index).is_err());
-    let origin = kept()
-        .map(|index| {
-            origin
-                .as_ref()
-                .map_or(index, |origin| origin[index as usize])
-        })
-        .collect();
-    let hashes = if hashes.is_empty() {
-        hashes
-    } else {
-        kept().map(|index| hashes[index as usize]).collect()
-    };
-    let [kept, _] = targets;
-    (kept, Some(origin), hashes)
+fn index_of(index: usize) -> u32 {
+    u32::try_from(index).expect("a batch holds fewer than 2^32 messages")
+}
+
+fn number_of(part: usize) -> u16 {
+    u16::try_from(part).expect("there are not many more than MAX_PARTS parts")
 }

@@ -121,7 +121,9 @@ impl App {
     /// # Errors
     /// When the application cannot start: its plan is wrong, a file is missing, a port is taken.
     pub fn start(self, options: Options) -> Result<Running, Error> {
-        let Built { program, senders } = self.build();
+        let Built {
+            program, senders, ..
+        } = self.build();
         let run = Run::start(program, options.engine())?;
         Ok(Running::new(run, senders))
     }

@@ -15,6 +15,7 @@ use wallaroo_core::{DeadLetter, Location, Node, NodeId, NodeKind, OnError, Plan,
 use wallaroo_engine::host::StateObjects;
 use wallaroo_engine::{Copier, Factory, NodeCode, Program, Sizer};
 
+use crate::durable::SourceDurability;
 use crate::size::sizer;
 
 /// The table of state objects of a state, by name.
@@ -41,6 +42,8 @@ pub(crate) struct GraphNode {
     pub(crate) code: NodeCode,
     pub(crate) state: Option<StateTable>,
     pub(crate) sender: Option<AnySender>,
+    /// Tells the source that the application has a store.
+    pub(crate) durability: Option<SourceDurability>,
     /// For outputs whose stream has been cloned.
     pub(crate) copiers: Mutex<BTreeMap<u16, Copier>>,
     /// How large the messages of an output are, where their type does not say it.
@@ -91,6 +94,7 @@ impl GraphNode {
             code,
             state: None,
             sender: None,
+            durability: None,
             copiers: Mutex::default(),
             sizer: None,
         }
@@ -113,6 +117,7 @@ impl GraphNode {
             code: self.code.clone(),
             state: self.state.clone(),
             sender: self.sender.clone(),
+            durability: self.durability.clone(),
             copiers: Mutex::new(unpoisoned(&self.copiers).clone()),
             sizer: self.sizer,
         })
@@ -153,10 +158,11 @@ pub(crate) fn made_name(what: &str, location: &Location) -> Name {
     Name::Made(format!("{what}@{file}:{}", location.line))
 }
 
-/// A program, and the senders of its sources by name.
+/// A program, and what its sources are told and given from outside, by name.
 pub(crate) struct Built {
     pub(crate) program: Program,
     pub(crate) senders: BTreeMap<String, AnySender>,
+    pub(crate) durability: BTreeMap<String, SourceDurability>,
 }
 
 /// Turns the nodes behind the ends of all pipelines into a program.
@@ -173,6 +179,7 @@ pub(crate) fn program(application: &str, ends: &[Arc<GraphNode>]) -> Built {
             sizers: BTreeMap::new(),
         },
         senders: BTreeMap::new(),
+        durability: BTreeMap::new(),
         numbers: BTreeMap::new(),
     };
     for end in ends {
@@ -181,6 +188,7 @@ pub(crate) fn program(application: &str, ends: &[Arc<GraphNode>]) -> Built {
     Built {
         program: builder.program,
         senders: builder.senders,
+        durability: builder.durability,
     }
 }
 
@@ -197,6 +205,7 @@ fn feeding(plan: &Plan, port: Port) -> Vec<Port> {
 struct Builder {
     program: Program,
     senders: BTreeMap<String, AnySender>,
+    durability: BTreeMap<String, SourceDurability>,
     numbers: BTreeMap<*const GraphNode, NodeId>,
 }
 
@@ -234,7 +243,10 @@ impl Builder {
                 .or_insert_with(|| Arc::clone(table));
         }
         if let Some(sender) = &node.sender {
-            self.senders.insert(name, Arc::clone(sender));
+            self.senders.insert(name.clone(), Arc::clone(sender));
+        }
+        if let Some(durability) = &node.durability {
+            self.durability.insert(name, Arc::clone(durability));
         }
         for output in 0..node.outputs() {
             let sizer = node.sizer.map(|sizer| (Port { node: id, output }, sizer));

@@ -21,6 +21,7 @@ use crate::code::{
 };
 use crate::connectors::{ChannelSource, IntoSink, SinkParts};
 use crate::context::Context;
+use crate::durable::SourceDurability;
 use crate::graph::{DeadLetterSink, GraphNode, GraphPort, Name, caller, made_name};
 use crate::message::{Message, StateObject};
 use crate::output::{Emit, Output};
@@ -41,7 +42,9 @@ pub fn source<T: Message, C: Source<T>>(name: impl Into<String>, connector: C) -
     let sender = (&connector as &dyn Any)
         .downcast_ref::<ChannelSource<T>>()
         .map(|channel| Arc::new(channel.sender()) as Arc<dyn Any + Send + Sync>);
-    let code = NodeCode::Source(Arc::new(Mutex::new(SourceOf::<T, C>::new(connector))));
+    let durability = SourceDurability::default();
+    let code = SourceOf::<T, C>::new(connector, Arc::clone(&durability));
+    let code = NodeCode::Source(Arc::new(Mutex::new(code)));
     let mut node = GraphNode::new(
         NodeKind::Source,
         Name::Given(name.into()),
@@ -50,6 +53,7 @@ pub fn source<T: Message, C: Source<T>>(name: impl Into<String>, connector: C) -
         code,
     );
     node.sender = sender;
+    node.durability = Some(durability);
     Stream::from(node, false)
 }
 

@@ -13,24 +13,47 @@ use wallaroo_engine::host::{
     ErasedReader, ErasedSink, ErasedSource, ErasedWriter, Room, SourceBatch,
 };
 
+use crate::durable::{SourceDurability, SourceLog};
+use crate::message::Message;
+
 /// A source of messages of type `T`.
 pub(crate) struct SourceOf<T, C> {
     connector: C,
+    /// The partitions that the connector itself has.
+    partitions: Vec<String>,
+    durability: SourceDurability,
     messages: PhantomData<fn() -> T>,
 }
 
 impl<T, C> SourceOf<T, C> {
-    pub(crate) fn new(connector: C) -> Self {
+    /// The source, which learns by `durability` whether the application has a store.
+    pub(crate) fn new(connector: C, durability: SourceDurability) -> Self {
         SourceOf {
             connector,
+            partitions: Vec::new(),
+            durability,
             messages: PhantomData,
         }
     }
 }
 
-impl<T: Send + 'static, C: Source<T>> ErasedSource for SourceOf<T, C> {
+impl<T: Message, C: Source<T>> SourceOf<T, C> {
+    /// The log of the source, if it needs one and the application has a store.
+    fn log(&self) -> Option<&SourceLog> {
+        self.durability.get().filter(|_| !self.connector.replays())
+    }
+}
+
+impl<T: Message, C: Source<T>> ErasedSource for SourceOf<T, C> {
     fn partitions(&mut self, workers: usize) -> Result<Vec<String>, ConnectorError> {
-        self.connector.partitions(workers)
+        self.partitions = self.connector.partitions(workers)?;
+        let mut partitions = self.partitions.clone();
+        let logged = self.log().map(SourceLog::partitions).unwrap_or_default();
+        let left = logged
+            .into_iter()
+            .filter(|name| !self.partitions.contains(name));
+        partitions.extend(left);
+        Ok(partitions)
     }
 
     fn open(
@@ -39,7 +62,15 @@ impl<T: Send + 'static, C: Source<T>> ErasedSource for SourceOf<T, C> {
         from: Option<&Position>,
         waker: &Waker,
     ) -> Result<Box<dyn ErasedReader>, ConnectorError> {
-        let reader = self.connector.open(partition, from, waker)?;
+        let reader: Box<dyn Reader<T>> = match self.log() {
+            None => self.connector.open(partition, from, waker)?,
+            Some(log) => {
+                let log = log.clone();
+                let is_own = self.partitions.iter().any(|own| own == partition);
+                let reader = is_own.then(|| self.connector.open(partition, None, waker));
+                Box::new(log.reader(partition, from, reader.transpose()?)?)
+            }
+        };
         Ok(Box::new(ReaderOf {
             reader,
             intake: Intake::new(PartitionId(0), 1, 0, 0),

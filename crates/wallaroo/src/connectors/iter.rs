@@ -9,7 +9,8 @@ use wallaroo_core::{Code, ConnectorError, Intake, Position, Read, Reader, Source
 
 /// Reads the messages of an iterator, once.
 ///
-/// It cannot be replayed: what has been taken is gone.
+/// In an application with a store it must give the same messages again each time the application starts: those before the
+/// last checkpoint are passed over. For messages that come from outside use [`channel`](crate::channel).
 ///
 /// # Example
 /// ```
@@ -47,27 +48,40 @@ impl<T: Send + 'static, I: Iterator<Item = T> + Send + 'static> Source<T> for It
         from: Option<&Position>,
         _waker: &Waker,
     ) -> Result<Box<dyn Reader<T>>, ConnectorError> {
-        match (self.messages.take(), from) {
-            (Some(messages), None) => Ok(Box::new(IterReader {
-                messages,
-                records: 0,
-            })),
-            (_, Some(_)) | (None, _) => {
-                Err(ConnectorError::new("cannot read an iterator a second time")
-                    .with_help("use generator, or a file, where a source must be continued")
-                    .with_code(Code::SourceUnreadable))
-            }
-        }
+        let records: u64 = from.map(Position::get).transpose()?.unwrap_or(0);
+        let Some(messages) = self.messages.take() else {
+            return Err(ConnectorError::new("cannot read an iterator a second time")
+                .with_help("use generator, or a file, where a source must be continued")
+                .with_code(Code::SourceUnreadable));
+        };
+        Ok(Box::new(IterReader {
+            messages,
+            records,
+            to_skip: records,
+        }))
+    }
+
+    fn replays(&self) -> bool {
+        true
     }
 }
 
 struct IterReader<I> {
     messages: I,
+    /// Messages before the position.
     records: u64,
+    /// Of these, the ones that the iterator has still to give.
+    to_skip: u64,
 }
 
 impl<T: Send, I: Iterator<Item = T> + Send> Reader<T> for IterReader<I> {
     fn read(&mut self, intake: &mut Intake<T>) -> Result<Read, ConnectorError> {
+        while self.to_skip > 0 {
+            if self.messages.next().is_none() {
+                return Ok(Read::End);
+            }
+            self.to_skip -= 1;
+        }
         let before = intake.messages().len();
         let room = intake.room();
         intake.extend(self.messages.by_ref().take(room));

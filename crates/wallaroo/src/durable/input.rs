@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,33 @@ impl InputLogs {
     }
 }
 
+/// Told to a source when the application has a store.
+pub(crate) type SourceDurability = Arc<OnceLock<SourceLog>>;
+
+/// The input logs of one source.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceLog {
+    pub(crate) logs: Arc<InputLogs>,
+    pub(crate) source: String,
+}
+
+impl SourceLog {
+    /// The partitions that have a log.
+    pub(crate) fn partitions(&self) -> Vec<String> {
+        self.logs.partitions(&self.source)
+    }
+
+    /// A reader of a partition through its log; `reader` is absent when only the log is left.
+    pub(crate) fn reader<T: Message>(
+        &self,
+        partition: &str,
+        from: Option<&Position>,
+        reader: Option<Box<dyn Reader<T>>>,
+    ) -> Result<LoggedReader<T>, ConnectorError> {
+        LoggedReader::open(self, partition, from, reader)
+    }
+}
+
 /// The position of a logged partition.
 #[derive(Serialize, Deserialize)]
 struct Place {
@@ -105,7 +132,7 @@ pub(crate) fn within<V: serde::de::DeserializeOwned>(position: &Position) -> Opt
 
 /// Reads a partition through its log.
 pub(crate) struct LoggedReader<T> {
-    logs: std::sync::Arc<InputLogs>,
+    logs: Arc<InputLogs>,
     source: String,
     partition: String,
     /// What is read first.
@@ -119,9 +146,8 @@ pub(crate) struct LoggedReader<T> {
 }
 
 impl<T: Message> LoggedReader<T> {
-    pub(crate) fn open(
-        logs: &std::sync::Arc<InputLogs>,
-        source: &str,
+    fn open(
+        SourceLog { logs, source }: &SourceLog,
         partition: &str,
         from: Option<&Position>,
         reader: Option<Box<dyn Reader<T>>>,
@@ -134,8 +160,8 @@ impl<T: Message> LoggedReader<T> {
         let replay = Replay::open(&directory, next).map_err(|error| failed(&error))?;
         let log = InputLog::open(&directory).map_err(|error| failed(&error))?;
         Ok(LoggedReader {
-            logs: std::sync::Arc::clone(logs),
-            source: source.to_owned(),
+            logs: Arc::clone(logs),
+            source: source.clone(),
             partition: partition.to_owned(),
             replay: Some(replay),
             log,

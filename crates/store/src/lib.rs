@@ -5,11 +5,17 @@
 //!
 //! **It is not** an engine: it knows neither messages nor workers, and takes and gives encoded objects by key.
 
+mod bytes;
+pub mod compaction;
 pub mod error;
 pub mod input_log;
+pub mod loader;
 pub mod outbox;
 pub mod segment;
 pub mod storage;
 
 pub use error::StoreError;
 pub use storage::Storage;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

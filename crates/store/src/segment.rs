@@ -6,11 +6,17 @@
 //! **Invariants.** A segment is written once and never changes. Within a state and key group its keys ascend and no key
 //! comes twice. Whatever is read was checked against a checksum that leads back to the [`SegmentMeta`].
 
+pub(crate) mod block;
 mod changes;
+pub(crate) mod format;
+pub(crate) mod newest;
+pub(crate) mod reader;
+pub(crate) mod writer;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::changes::{Change, Entry, StateChanges};
+pub use self::writer::write_segment;
 
 /// A segment, as a commit record names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,3 +36,6 @@ pub struct SegmentMeta {
     /// Keys in it whose state object is gone.
     pub tombstones: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,16 @@
 //! [`Storage`]: where objects are kept. A directory, an object store, or memory in tests.
 //!
 //! **Invariants.** An object is there whole or not at all, and never changes, except [`Storage::replace`]d ones. When
-//! [`Storage::create`] returns, the object survives the loss of power. Names are relative, of ASCII letters, digits and
-//! `-_./`, without empty parts and without `..`.
+//! [`Storage::create`] returns, the object survives the loss of power; and so does every object that a read, a size, a
+//! listing or [`Created::Existed`] has shown, so an unclear attempt can be settled by looking. Only a deletion may be undone
+//! by the loss of power. Names are relative, of ASCII letters, digits and `-_./`, without empty parts and without `.` or
+//! `..`.
+
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod faulty;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod memory;
+mod name;
 
 use std::ops::Range;
 
@@ -41,7 +49,7 @@ pub enum ErrorKind {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot {action} {name:?} in the store {place}: {cause}")]
 pub struct StorageError {
-    /// What was tried: `read`, `create`, `list`, `delete`.
+    /// What was tried: `open`, `read`, `create`, `replace`, `list`, `delete`.
     pub action: &'static str,
     /// The object.
     pub name: String,
@@ -82,6 +90,12 @@ pub trait Storage: Send + Sync {
     /// When it cannot be told, or not be read.
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError>;
 
+    /// The size of an object; absent if there is none of that name.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn size(&self, name: &str) -> Result<Option<u64>, StorageError>;
+
     /// A part of an object.
     ///
     /// # Errors
@@ -112,6 +126,6 @@ pub trait Upload {
     /// Makes the object visible and durable.
     ///
     /// # Errors
-    /// When it is not certain that it is.
+    /// When it is not certain that it is, or when there is an object of that name.
     fn finish(self: Box<Self>) -> Result<(), StorageError>;
 }

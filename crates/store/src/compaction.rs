@@ -33,7 +33,9 @@ const SMALL_BYTES: u64 = 1 << 20;
 pub fn plan(segments: &[SegmentMeta]) -> Option<Range<usize>> {
     let count = segments.len();
     let (oldest, above) = segments.split_first()?;
-    let above_bytes: u64 = above.iter().map(|segment| segment.bytes).sum();
+    let above_bytes = above
+        .iter()
+        .fold(0_u64, |sum, segment| sum.saturating_add(segment.bytes));
     let is_worth_it = above_bytes >= SMALL_BYTES || count >= FAN_IN;
     if !above.is_empty() && above_bytes >= oldest.bytes && is_worth_it {
         return Some(0..count);

@@ -112,6 +112,20 @@ pub enum StoreError {
         /// Why not, and what to do.
         cause: String,
     },
+    /// A state object was read whole, and whoever asked for it cannot use it.
+    #[error(
+        "cannot restore the object of key {key} of state {state:?} from the store {place}: {cause}"
+    )]
+    Restore {
+        /// The store's address.
+        place: String,
+        /// The name of the state.
+        state: String,
+        /// The canonical bytes of the key, in hexadecimal digits, the first 64 of them.
+        key: String,
+        /// Why not, as the state's codec says it.
+        cause: String,
+    },
 }
 
 const ADVICE_DAMAGED: &str =
@@ -138,6 +152,7 @@ impl StoreError {
             StoreError::TooNew { .. } => 708,
             StoreError::NotFound { .. } => 709,
             StoreError::Refused { .. } => 710,
+            StoreError::Restore { .. } => 711,
         }
     }
 }

@@ -8,7 +8,7 @@ ALLOWED = {  # crate -> workspace crates it may name in [dependencies]; "" is th
     "core": set(),
     "state": {"core"},
     "engine": {"core", "state"},
-    "store": {"core"},
+    "store": {"core", "state"},
     "": {"core", "state", "engine", "store"},
     "examples": ANY,
     "bench": ANY,

@@ -33,11 +33,13 @@
 //! ```
 
 mod assignment;
+mod changes;
 mod index;
 mod objects;
 mod slot;
 
 pub use assignment::{Assignment, Move, WorkerIndex};
+pub use changes::{Change, ChangeEntry, StateChanges};
 pub use index::{Dirty, KeyIndex, Resolved, TakenGroup};
 pub use objects::Objects;
 pub use slot::{CHUNK_SLOTS, ChunkIndex, Slot};

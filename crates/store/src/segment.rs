@@ -7,7 +7,6 @@
 //! comes twice. Whatever is read was checked against a checksum that leads back to the [`SegmentMeta`].
 
 pub(crate) mod block;
-mod changes;
 pub(crate) mod format;
 pub(crate) mod newest;
 pub(crate) mod reader;
@@ -15,8 +14,8 @@ pub(crate) mod writer;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::changes::{Change, Entry, StateChanges};
 pub use self::writer::write_segment;
+pub use wallaroo_state::{Change, StateChanges};
 
 /// A segment, as a commit record names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

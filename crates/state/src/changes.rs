@@ -20,7 +20,7 @@ pub struct Change<'a> {
 ///
 /// The value follows the key. 24 bytes, so that sorting a million of them stays within the caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ChangeEntry {
     start: usize,
     key_bytes: u32,
     value_bytes: u32,
@@ -28,7 +28,7 @@ pub struct Entry {
     removed: bool,
 }
 
-impl Entry {
+impl ChangeEntry {
     /// The key group.
     #[must_use]
     pub fn group(&self) -> u16 {
@@ -43,7 +43,7 @@ impl Entry {
 pub struct StateChanges {
     state: String,
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<ChangeEntry>,
 }
 
 impl StateChanges {
@@ -82,7 +82,7 @@ impl StateChanges {
             .len()
             .checked_sub(value_start)
             .expect("a value is appended to what is there");
-        self.entries.push(Entry {
+        self.entries.push(ChangeEntry {
             start,
             key_bytes: length(key.len()),
             value_bytes: length(value_bytes),
@@ -99,7 +99,7 @@ impl StateChanges {
     pub fn removed(&mut self, group: u16, key: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
-        self.entries.push(Entry {
+        self.entries.push(ChangeEntry {
             start,
             key_bytes: length(key.len()),
             value_bytes: 0,
@@ -116,8 +116,13 @@ impl StateChanges {
 
     /// The entries, in the order in which they were added.
     #[must_use]
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[ChangeEntry] {
         &self.entries
+    }
+
+    /// What all entries say, in the order in which they were added.
+    pub fn changes(&self) -> impl Iterator<Item = Change<'_>> {
+        self.entries.iter().map(|entry| self.change(entry))
     }
 
     /// The number of entries.
@@ -135,7 +140,7 @@ impl StateChanges {
     /// What the changes occupy.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes.len() + self.entries.len() * size_of::<Entry>()
+        self.bytes.len() + self.entries.len() * size_of::<ChangeEntry>()
     }
 
     /// Takes all entries away and keeps the memory, for the next epoch.
@@ -149,7 +154,7 @@ impl StateChanges {
     /// # Panics
     /// When the entry is of other changes, and points beyond the bytes of these.
     #[must_use]
-    pub fn change(&self, entry: &Entry) -> Change<'_> {
+    pub fn change(&self, entry: &ChangeEntry) -> Change<'_> {
         let key_end = entry.start + entry.key_bytes as usize;
         let value_end = key_end + entry.value_bytes as usize;
         Change {

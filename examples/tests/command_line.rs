@@ -185,6 +185,11 @@ fn a_panic_is_told_with_its_place_and_without_a_backtrace() {
         "{}",
         lines[2]
     );
+    assert!(
+        lines[2].contains(" panicked: the line says so, at examples/tests/programs/faulty.rs:"),
+        "{}",
+        lines[2]
+    );
 }
 
 /// A program that runs beside the test.

@@ -103,6 +103,8 @@ codes! {
     PanicAbort = 602,
     /// Threads or other resources cannot be had.
     Resources = 603,
+    /// A run was stopped with a time limit, and had not ended by then.
+    Undrained = 604,
 }
 
 impl fmt::Display for Code {

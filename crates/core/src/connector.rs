@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::code::Code;
@@ -63,13 +64,19 @@ impl ConnectorError {
     /// All of it: what happened, the errors that led to it, and what to do.
     #[must_use]
     pub fn full_text(&self) -> String {
+        // The causes are of other crates, or the user's: their Display may panic.
+        let causes = catch_unwind(AssertUnwindSafe(|| {
+            let mut text = String::new();
+            let mut cause = self.source();
+            while let Some(error) = cause {
+                text.push_str(": ");
+                text.push_str(&error.to_string());
+                cause = error.source();
+            }
+            text
+        }));
         let mut text = self.message.clone();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
+        text.push_str(&causes.unwrap_or_else(|_| ": (no text: its Display panicked)".to_owned()));
         if let Some(help) = &self.help {
             text.push_str("; ");
             text.push_str(help);

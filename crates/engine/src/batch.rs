@@ -14,7 +14,9 @@ use timely::container::Accountable;
 use timely::dataflow::channels::pushers::exchange::Distributor;
 use timely::dataflow::channels::{ContainerBytes, Message};
 use timely::progress::Stamp;
-use wallaroo_core::{KeyHash, Messages, Provenance, StoredKey};
+use wallaroo_core::{KeyHash, Messages, Provenance};
+
+use crate::executor::FoundKey;
 
 /// Messages and their columns.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub(crate) struct Contents {
     /// Key hashes, where the messages go to the owner of their key and there is more than one worker.
     pub(crate) hashes: Vec<KeyHash>,
     /// Keys, where the messages have left the stage that knows how to find them.
-    pub(crate) keys: Vec<StoredKey>,
+    pub(crate) keys: Vec<FoundKey>,
     pub(crate) provenance: Provenance,
     /// Bytes, as flow control counts them.
     pub(crate) bytes: usize,

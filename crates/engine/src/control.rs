@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wallaroo_core::{Clock, PartitionId, Waker};
 
 use crate::failure::{Failure, Origin};
+use crate::watch::Watch;
 
 /// Timely's timestamp: `epoch << 32 | tick`.
 pub(crate) type Time = u64;
@@ -76,10 +77,12 @@ pub(crate) struct Control {
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) partitions: Vec<PartitionName>,
+    pub(crate) watch: Watch,
 }
 
 impl Control {
     pub(crate) fn new(
+        workers: usize,
         levels: usize,
         start: Time,
         limits: Limits,
@@ -98,6 +101,7 @@ impl Control {
             limits,
             clock,
             partitions,
+            watch: Watch::new(workers),
         }
     }
 

@@ -13,28 +13,28 @@
 //! the thread that owns the executor.
 
 mod failing;
+mod keys;
 mod outbox;
 mod state;
 mod taking;
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use wallaroo_core::{
-    KeyHash, Messages, NodeId, OnError, Plan, Port, Provenance, StoredKey, Timestamp,
-};
+use wallaroo_core::{KeyHash, Messages, NodeId, OnError, Plan, Port, Provenance, Timestamp};
 
 use crate::batch::{Contents, Pool};
 use crate::control::Control;
-use crate::failure::{Failure, panic_text};
+use crate::failure::{Act, Failure, Owner};
 use crate::host::{
     Cause, Failed, Input, KeyExtractor, Output, Outputs, SourceBatch, Splitter, Stage, StateStage,
 };
 use crate::layout::{Consumer, Layout, RegionIndex, Route, consumer};
+use crate::panics::caught;
 use crate::program::{Copier, NodeCode, Program};
 use crate::status::NodeCounts;
 
+pub(crate) use keys::FoundKey;
 pub(crate) use outbox::{Outbox, Owners};
 pub use state::Changes;
 pub(crate) use state::Table;
@@ -55,6 +55,8 @@ pub(crate) enum Progress {
 
 /// An output in the region that has consumers, or an edge that leads into it.
 struct PortState {
+    /// Whose output it is.
+    node: NodeId,
     consumers: Vec<Consumer>,
     turns: Turns,
     copier: Option<Copier>,
@@ -121,7 +123,7 @@ enum HeadKeys {
     /// The extractor finds them in the head's messages.
     Extract(usize),
     /// They came along.
-    Stored(Vec<StoredKey>),
+    Stored(Vec<FoundKey>),
 }
 
 /// The batch that is being worked on.
@@ -322,6 +324,7 @@ impl Executor {
         let turns = Turns::of(layout, &self.program.plan, &consumers);
         let copier = self.program.copiers.get(&port).copied();
         self.ports.push(PortState {
+            node: port.node,
             consumers,
             turns,
             copier,
@@ -486,8 +489,7 @@ impl Executor {
             frame.consumer = 0;
         }
         if len == 0 || frame.consumer == consumers.len() {
-            self.retire_top();
-            return Ok(());
+            return self.retire_top();
         }
         if *turns == Turns::Frames && len > 1 {
             return self.break_up(depth, 1);
@@ -496,16 +498,16 @@ impl Executor {
             Consumer::Look(node) => self.look(self.node_index(node), depth),
             Consumer::Take(node) => self.take(self.node_index(node), depth),
             Consumer::Edge(edge) => {
-                let messages = self.take_messages(depth);
+                let messages = self.take_messages(depth)?;
                 self.stack[depth].consumer += 1;
                 self.send(edge, depth, messages)
             }
         }
     }
 
-    fn retire_top(&mut self) {
+    fn retire_top(&mut self) -> Result<(), Failure> {
         let Some(frame) = self.stack.pop() else {
-            return;
+            return Ok(());
         };
         if let Some(mut origin) = frame.origin
             && self.spare_origins.len() < 4
@@ -514,13 +516,19 @@ impl Executor {
             self.spare_origins.push(origin);
         }
         if let Some(mut messages) = frame.messages {
-            messages.clear();
+            self.drop_of(self.ports[frame.port].node, || messages.clear())?;
             if self.stack.is_empty() {
                 self.outbox.spent_head = Some(messages);
             } else if self.ports[frame.port].free.len() < 4 {
                 self.ports[frame.port].free.push(messages);
             }
         }
+        Ok(())
+    }
+
+    /// Drops messages of a node; their types are the user's.
+    fn drop_of(&self, node: NodeId, drop: impl FnOnce()) -> Result<(), Failure> {
+        Act::Dropped.on(|| Owner::node(&self.program.plan, node), drop)
     }
 
     /// Calls a stage that looks at the messages of frame `depth`.
@@ -531,10 +539,13 @@ impl Executor {
             Turns::Messages => frame.start + 1,
         };
         let range = frame.cursor..end.min(frame.cursor + self.nodes[node].portion);
+        self.enter(node, depth, range.start, range.len());
         let called = match self.nodes[node].code {
-            Instance::State { .. } => self.call_state(node, depth, range.clone())?,
-            _ => self.call_stage(node, depth, range.clone()),
+            Instance::State { .. } => self.call_state(node, depth, range.clone()),
+            _ => Ok(self.call_stage(node, depth, range.clone())),
         };
+        self.control.watch.leave(self.outbox.me());
+        let called = called?;
         let state = &mut self.nodes[node];
         let reached = match &called {
             Ok(reached) => *reached,
@@ -555,16 +566,27 @@ impl Executor {
         }
         let failed = called.err();
         if let Some(failed) = &failed {
-            self.drop_outputs_of(node, failed.index);
+            self.drop_outputs_of(node, failed.index)?;
         }
         let dead_letter = failed
             .map(|failed| self.handle(node, depth, failed))
             .transpose()?;
-        self.push_outputs(node, depth);
+        self.push_outputs(node, depth)?;
         if let Some(Some((port, letter))) = dead_letter {
             self.stack.push(letter.into_frame(port));
         }
         Ok(())
+    }
+
+    /// Says that a function is going to be called, for messages of frame `depth` from `first` on.
+    fn enter(&self, node: usize, depth: usize, first: usize, messages: usize) {
+        let head = self.head.as_ref();
+        let index = self.stack[depth].head_index(first);
+        let origin = head.map(|head| head.provenance.get(index));
+        let (me, id) = (self.outbox.me(), self.nodes[node].id);
+        self.control
+            .watch
+            .enter(me, id, origin.unwrap_or_default(), messages);
     }
 
     fn call_stage(
@@ -601,7 +623,7 @@ impl Executor {
     }
 
     /// Makes a frame of each output that has messages, and an empty output again.
-    fn push_outputs(&mut self, node: usize, depth: usize) {
+    fn push_outputs(&mut self, node: usize, depth: usize) -> Result<(), Failure> {
         let mut made = 0;
         for index in 0..self.nodes[node].ports.len() {
             let output = &mut self.nodes[node].outputs.ports[index];
@@ -613,7 +635,7 @@ impl Executor {
             let mut origin = std::mem::replace(&mut output.origin, spare);
             made += messages.len();
             let Some(port) = self.nodes[node].ports[index] else {
-                messages.clear();
+                self.drop_of(self.nodes[node].id, || messages.clear())?;
                 origin.clear();
                 self.nodes[node].outputs.ports[index] = Output {
                     messages: Some(messages),
@@ -631,22 +653,25 @@ impl Executor {
             self.stack.push(Frame::new(port, messages, Some(origin)));
         }
         self.counts[self.nodes[node].id.index()].add_out(made);
+        Ok(())
     }
 
     /// The messages of frame `depth`: a copy when another consumer comes after this one.
-    fn take_messages(&mut self, depth: usize) -> Box<dyn Messages> {
+    fn take_messages(&mut self, depth: usize) -> Result<Box<dyn Messages>, Failure> {
         let frame = &mut self.stack[depth];
         let port = &self.ports[frame.port];
         let is_last = frame.consumer + 1 == port.consumers.len();
         let messages = if is_last {
             frame.messages.take()
         } else {
-            frame.messages.as_deref().map(|messages| {
-                port.copier
-                    .expect("an output with several takers can be copied")(messages)
-            })
+            let copier = port
+                .copier
+                .expect("an output with several takers can be copied");
+            let owner = || Owner::node(&self.program.plan, port.node);
+            let copy = |messages| Act::Copied.on(owner, || copier(messages));
+            frame.messages.as_deref().map(copy).transpose()?
         };
-        messages.expect("a frame keeps its messages until its last consumer")
+        Ok(messages.expect("a frame keeps its messages until its last consumer"))
     }
 
     fn node_index(&self, id: NodeId) -> usize {
@@ -662,10 +687,10 @@ fn guarded<R>(
     progress: &Cell<usize>,
     call: impl FnOnce() -> Result<R, Failed>,
 ) -> Result<R, Failed> {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+    caught(call).unwrap_or_else(|text| {
         Err(Failed {
             index: progress.get(),
-            cause: Cause::Panic(panic_text(payload.as_ref())),
+            cause: Cause::Panic(text),
         })
     })
 }

@@ -3,9 +3,11 @@
 //! **Invariants.** The first failure of a run is the one that is reported. Text about messages is bounded.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use wallaroo_core::{Code, ConnectorError, Location};
+use wallaroo_core::{Code, ConnectorError, Location, NodeId, NodeKind, Plan};
+
+use crate::panics::{NO_TEXT, caught};
+use crate::watch::StuckStage;
 
 /// Longest part of a message shown in an error text, in bytes.
 // Two lines of a terminal; the rest of a message seldom helps.
@@ -101,6 +103,16 @@ pub enum Failure {
         /// The panic's text.
         text: String,
     },
+    /// A type of the user panicked outside of any function: while its values were copied or dropped.
+    #[error("the {owner} panicked: {text}; its {} were being {act}; correct {} of their type", .owner.things(), .act.name())]
+    Value {
+        /// Whose values.
+        owner: Owner,
+        /// What was done with them.
+        act: Act,
+        /// The panic's text.
+        text: String,
+    },
     /// A state object could not be stored or read back.
     #[error(
         "the state {state:?} failed for key {key}: {error}; check that the type's serde implementation reads what it writes"
@@ -112,6 +124,16 @@ pub enum Failure {
         key: String,
         /// Why.
         error: String,
+    },
+    /// The run was stopped with a time limit, and had not ended when it was over.
+    #[error("stopped before everything had gone through: {}; make sinks and functions come back sooner, or give more time", undrained_text(.sinks, .stuck, *.queued_bytes))]
+    Undrained {
+        /// Sinks that have not delivered everything that came to them.
+        sinks: Vec<UndrainedSink>,
+        /// Functions that had not returned.
+        stuck: Vec<StuckStage>,
+        /// Bytes that were queued between stages, and in front of sinks.
+        queued_bytes: usize,
     },
     /// Threads or other resources cannot be had.
     #[error("cannot start the workers: {error}; check the limits on threads and memory")]
@@ -134,15 +156,50 @@ impl Failure {
         match self {
             Failure::User { code, .. } => *code,
             Failure::Encode { .. } => Code::Encode,
-            Failure::Panic { .. } => Code::UserPanic,
+            Failure::Panic { .. } | Failure::Value { .. } => Code::UserPanic,
             Failure::Decode { error, .. } => error.code().unwrap_or(Code::Decode),
             Failure::Source { error, .. } => error.code().unwrap_or(Code::SourceUnreadable),
             Failure::Sink { error, .. } => error.code().unwrap_or(Code::SinkWrite),
             Failure::State { .. } => Code::StateCodec,
+            Failure::Undrained { .. } => Code::Undrained,
             Failure::Resources { .. } => Code::Resources,
             Failure::Bug { .. } => Code::Bug,
         }
     }
+}
+
+/// A sink that has not delivered everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndrainedSink {
+    /// Its name.
+    pub name: String,
+    /// Messages that had come to it and that it had not taken.
+    pub waiting: u64,
+    /// Whether all messages had come to it, and it had still to deliver some of those it took.
+    pub is_flushing: bool,
+}
+
+impl fmt::Display for UndrainedSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let UndrainedSink { name, waiting, .. } = self;
+        match waiting {
+            0 => write!(f, "the sink {name:?} has not delivered all it took"),
+            1 => write!(f, "1 message waits for the sink {name:?}"),
+            _ => write!(f, "{waiting} messages wait for the sink {name:?}"),
+        }
+    }
+}
+
+fn undrained_text(sinks: &[UndrainedSink], stuck: &[StuckStage], queued_bytes: usize) -> String {
+    let sinks = sinks.iter().map(ToString::to_string);
+    let stuck = stuck
+        .iter()
+        .map(|stuck| format!("a function has not returned ({stuck})"));
+    let mut parts: Vec<String> = sinks.chain(stuck).collect();
+    if queued_bytes > 0 || parts.is_empty() {
+        parts.push(format!("about {queued_bytes} bytes are queued"));
+    }
+    parts.join(", ")
 }
 
 /// A source or sink by name.
@@ -177,16 +234,115 @@ impl Connector {
         name: impl Fn() -> Connector,
         call: impl FnOnce() -> Result<R, ConnectorError>,
     ) -> Result<R, Failure> {
-        match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(result) => result.map_err(|error| match name() {
-                Connector::Source(source_name) => Failure::Source { source_name, error },
-                Connector::Sink(sink) => Failure::Sink { sink, error },
-            }),
-            Err(payload) => Err(Failure::Panic {
-                connector: name(),
-                text: panic_text(payload.as_ref()),
-            }),
+        Connector::caught(&name, call)?.map_err(|error| match name() {
+            Connector::Source(source_name) => Failure::Source { source_name, error },
+            Connector::Sink(sink) => Failure::Sink { sink, error },
+        })
+    }
+
+    /// Calls code of a connector that has no errors of its own.
+    pub(crate) fn caught<R>(
+        name: impl Fn() -> Connector,
+        call: impl FnOnce() -> R,
+    ) -> Result<R, Failure> {
+        caught(call).map_err(|text| Failure::Panic {
+            connector: name(),
+            text,
+        })
+    }
+}
+
+/// Whose values a type of the user is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The messages that a source or stage has made.
+    Node {
+        /// Whether it is a source.
+        is_source: bool,
+        /// Its name.
+        name: String,
+        /// Where the user's program adds it.
+        location: Location,
+    },
+    /// The objects of a state.
+    State(String),
+}
+
+impl Owner {
+    pub(crate) fn node(plan: &Plan, id: NodeId) -> Owner {
+        let node = plan.node(id);
+        Owner::Node {
+            is_source: node.kind == NodeKind::Source,
+            name: node.name.clone(),
+            location: node.location.clone(),
         }
+    }
+
+    fn things(&self) -> &'static str {
+        match self {
+            Owner::Node { .. } => "messages",
+            Owner::State(_) => "objects",
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Owner::Node {
+                is_source,
+                name,
+                location,
+            } => {
+                let what = if *is_source { "source" } else { "stage" };
+                write!(f, "{what} {name:?} ({location})")
+            }
+            Owner::State(name) => write!(f, "state {name:?}"),
+        }
+    }
+}
+
+/// What the engine does with values of the user's types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Several stages or sinks take them.
+    Copied,
+    /// Nobody needs them any more.
+    Dropped,
+    /// They get another owner.
+    Moved,
+}
+
+impl Act {
+    fn name(self) -> &'static str {
+        match self {
+            Act::Copied => "Clone",
+            Act::Dropped => "Drop",
+            Act::Moved => "Default and Drop",
+        }
+    }
+
+    /// Lets user types run; a panic becomes a failure.
+    pub(crate) fn on<R>(
+        self,
+        owner: impl FnOnce() -> Owner,
+        call: impl FnOnce() -> R,
+    ) -> Result<R, Failure> {
+        caught(call).map_err(|text| Failure::Value {
+            owner: owner(),
+            act: self,
+            text,
+        })
+    }
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Act::Copied => "copied",
+            Act::Dropped => "dropped",
+            Act::Moved => "moved to another worker",
+        })
     }
 }
 
@@ -229,23 +385,20 @@ fn shown(message: &[u8]) -> String {
     }
 }
 
-/// The causes behind an error, each after a colon.
-pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// An error with its causes, each after a colon. Their texts are the user's, and may panic.
+pub(crate) fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = || {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    };
+    match error.downcast_ref::<ConnectorError>() {
+        Some(error) => error.full_text(),
+        None => caught(causes).unwrap_or_else(|_| NO_TEXT.to_owned()),
     }
-    text
-}
-
-/// The text of a panic.
-pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
-    payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a text".to_owned())
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use timely::CommunicationConfig;
 use timely::WorkerConfig;
@@ -14,9 +15,10 @@ use wallaroo_state::{Assignment, WorkerIndex};
 
 use crate::batch::Pool;
 use crate::baton::Baton;
+use crate::closing::{close, close_sink};
 use crate::control::{Control, Epoch};
 use crate::executor::Table;
-use crate::failure::{Failure, panic_text};
+use crate::failure::{Act, Failure, Owner};
 use crate::layout::{Layout, SinkNumbers};
 use crate::listener::EpochListener;
 use crate::program::Program;
@@ -35,6 +37,8 @@ pub(crate) struct Setting {
     pub(crate) simulation: Option<Simulation>,
     pub(crate) start: Epoch,
     pub(crate) workers: NonZeroUsize,
+    /// After this time in one call, a function is told to be stuck.
+    pub(crate) stuck_after: Duration,
 }
 
 /// Runs a generation on `assets`, and returns them as they are at its end.
@@ -46,6 +50,8 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
     let assignment = Arc::new(Assignment::even(setting.groups, setting.workers));
     let distributed = distribute(assets, &assignment, setting.groups, &setting.program)?;
     let control = Arc::clone(&setting.control);
+    let program = Arc::clone(&setting.program);
+    let is_simulated = control.clock.is_simulated();
     let shared = Arc::new(Shared {
         pools: setting.layout.edges.iter().map(|_| Pool::new()).collect(),
         program: setting.program,
@@ -78,6 +84,11 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
             worker::run(worker, &shared)
         })
         .map_err(|error| Failure::Resources { error })?;
+    if !is_simulated {
+        control
+            .watch
+            .look_until_left(&program.plan, &control, setting.stuck_after);
+    }
     let mut gathered = Assets::default();
     // Joined one by one, never dropped: dropping the guards after a panic would abort the process.
     for result in guards.join() {
@@ -87,12 +98,15 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
                 gathered.partitions.extend(assets.partitions);
                 gathered.sinks.extend(assets.sinks);
             }
-            Err(error) => control.fail(Failure::Bug {
-                error: panic_text(&error),
-            }),
+            Err(error) => control.fail(Failure::Bug { error }),
         }
     }
-    control.take_failure().map_or(Ok(gathered), Err)
+    if let Some(failure) = control.take_failure() {
+        // The first failure is the one that is told.
+        let _ = close(gathered, &program);
+        return Err(failure);
+    }
+    Ok(gathered)
 }
 
 /// Gives each worker the key groups, source partitions and sinks that it owns.
@@ -122,6 +136,8 @@ fn distribute(
             distributed[(numbers.number(sink.node) + *number) % workers]
                 .sinks
                 .push(sink);
+        } else {
+            close_sink(sink)?;
         }
         *number += 1;
     }
@@ -133,7 +149,10 @@ fn distribute(
         let place = next.entry(table.name.clone()).or_default();
         let me = WorkerIndex(*place);
         *place += 1;
-        moved.extend(table.take_moved(assignment, me));
+        // Default and Drop of the objects' type are the user's.
+        let owner = Owner::State(table.name.clone());
+        let taken = Act::Moved.on(|| owner, || table.take_moved(assignment, me))?;
+        moved.extend(taken);
         if me.0 < workers {
             distributed[me.0].tables.push(table);
         }
@@ -152,7 +171,9 @@ fn distribute(
             }
         };
         let state = moved.state.clone();
-        table.put(moved).map_err(|error| Failure::Bug {
+        let owner = || Owner::State(state.clone());
+        let put = Act::Moved.on(owner, || table.put(moved))?;
+        put.map_err(|error| Failure::Bug {
             error: format!("cannot move the state {state:?}: {error}"),
         })?;
     }

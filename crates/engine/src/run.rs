@@ -5,7 +5,6 @@
 //! every waiter gets.
 
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,12 +14,14 @@ use wallaroo_core::{
     SystemClock,
 };
 
+use crate::closing::close;
 use crate::control::{Control, Epoch, Limits, PartitionName};
-use crate::failure::{Failure, panic_text};
+use crate::failure::{Connector, Failure, UndrainedSink};
 use crate::generation::{self, Setting, unpoisoned};
 use crate::host::ErasedSink;
 use crate::layout::Layout;
 use crate::listener::EpochListener;
+use crate::panics::caught;
 use crate::program::{NodeCode, Program};
 use crate::sink::OpenSink;
 use crate::source::{OpenPartition, PartitionState};
@@ -50,9 +51,19 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Who is told what each epoch holds.
     pub listener: Option<Arc<dyn EpochListener>>,
+    /// After this time in one call, a function is told to be stuck: in the log (WAL-0503), and in
+    /// [`Status::stuck`]. Default: 5 seconds.
+    pub stuck_after: Duration,
     /// Run as a function of a seed. The clock must be a simulated one then.
     pub simulation: Option<Simulation>,
 }
+
+/// After this time a function is told to be stuck, unless set otherwise.
+// Far above what a handler should take, and soon enough for a person who wonders why nothing happens.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// How long an abandoned run has for ending in good order.
+// A worker that is not inside of a function sees that the run has failed within milliseconds.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 impl Default for Options {
     fn default() -> Self {
@@ -62,6 +73,7 @@ impl Default for Options {
             limits: Limits::default(),
             clock: Arc::new(SystemClock::new()),
             listener: None,
+            stuck_after: STUCK_AFTER,
             simulation: None,
         }
     }
@@ -98,6 +110,14 @@ pub enum StartError {
         /// Why.
         error: ConnectorError,
     },
+    /// The code of a source or sink panicked.
+    #[error("the {connector} panicked while it was opened: {text}; correct its code")]
+    Panic {
+        /// Which one.
+        connector: Connector,
+        /// The panic's text.
+        text: String,
+    },
     /// The program would abort at the first panic.
     #[error(
         "this program is built with panic = \"abort\", so a failing computation could not be reported; build it with panic = \"unwind\""
@@ -116,6 +136,7 @@ impl StartError {
             StartError::Plan(error) => error.code(),
             StartError::Source { error, .. } => error.code().unwrap_or(Code::SourceUnreadable),
             StartError::Sink { error, .. } => error.code().unwrap_or(Code::SinkOpen),
+            StartError::Panic { .. } => Code::UserPanic,
             StartError::PanicAbort => Code::PanicAbort,
             StartError::Thread(_) => Code::Resources,
         }
@@ -139,6 +160,8 @@ struct Steering {
     rescale: Option<NonZeroUsize>,
     workers: usize,
     outcome: Option<Outcome>,
+    /// Nobody waits for its threads any more.
+    abandoned: bool,
 }
 
 struct Inner {
@@ -197,6 +220,55 @@ impl Run {
         }
     }
 
+    /// As [`Run::stop`], and waits for the end, at most for `timeout`. A run that has not ended by then is
+    /// abandoned: it fails with [`Failure::Undrained`], and its workers end as soon as they come back from what they
+    /// are in. Threads that never come back are left behind.
+    pub fn stop_within(&self, timeout: Duration) -> Outcome {
+        self.stop();
+        if let Some(outcome) = self.wait_timeout(timeout) {
+            return outcome;
+        }
+        self.fail(self.undrained());
+        if let Some(outcome) = self.wait_timeout(LAST_WAIT) {
+            return outcome;
+        }
+        let failure = self.undrained();
+        let mut steering = unpoisoned(&self.inner.steering);
+        steering.abandoned = true;
+        let outcome = steering
+            .outcome
+            .get_or_insert_with(|| Outcome::Failed(Arc::new(failure)))
+            .clone();
+        drop(steering);
+        self.inner.ended.notify_all();
+        outcome
+    }
+
+    fn fail(&self, failure: Failure) {
+        if let Some(control) = &unpoisoned(&self.inner.steering).control {
+            control.fail(failure);
+        }
+    }
+
+    /// What has not gone through.
+    fn undrained(&self) -> Failure {
+        let Status {
+            queued_bytes,
+            stuck,
+            ..
+        } = self.status();
+        let nodes = self.inner.program.plan.nodes.iter();
+        let sinks: Vec<UndrainedSink> = nodes
+            .zip(self.inner.counts.iter())
+            .filter_map(|(node, counts)| counts.undrained(&node.name))
+            .collect();
+        Failure::Undrained {
+            sinks,
+            stuck,
+            queued_bytes,
+        }
+    }
+
     /// Goes on with another number of workers: ends this generation and starts the next on the same state.
     pub fn rescale(&self, workers: NonZeroUsize) {
         let mut steering = unpoisoned(&self.inner.steering);
@@ -234,6 +306,10 @@ impl Run {
                 .control
                 .as_ref()
                 .map_or(0, |control| control.queued_bytes()),
+            stuck: steering
+                .control
+                .as_ref()
+                .map_or_else(Vec::new, |control| control.watch.stuck()),
         }
     }
 
@@ -272,7 +348,8 @@ impl std::fmt::Debug for Run {
 impl Drop for Run {
     fn drop(&mut self) {
         self.stop();
-        if let Some(thread) = self.thread.take() {
+        let abandoned = unpoisoned(&self.inner.steering).abandoned;
+        if let Some(thread) = self.thread.take_if(|_| !abandoned) {
             // It does not panic: workers' panics are caught, and its own code only moves things.
             let _ = thread.join();
         }
@@ -287,18 +364,14 @@ fn supervise(
     names: &[PartitionName],
 ) {
     let run = || generations(inner, layout, options, assets, names);
-    let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-        Err(Failure::Bug {
-            error: panic_text(payload.as_ref()),
-        })
-    });
+    let ended = caught(run).unwrap_or_else(|error| Err(Failure::Bug { error }));
     let outcome = match ended {
         Ok(()) => Outcome::Completed,
         Err(failure) => Outcome::Failed(Arc::new(failure)),
     };
     let mut steering = unpoisoned(&inner.steering);
     steering.control = None;
-    steering.outcome = Some(outcome);
+    steering.outcome.get_or_insert(outcome);
     drop(steering);
     inner.ended.notify_all();
 }
@@ -315,7 +388,12 @@ fn generations(
     let mut start = Epoch(0);
     loop {
         let time = u64::from(start.0) << 32;
+        workers = unpoisoned(&inner.steering)
+            .rescale
+            .take()
+            .unwrap_or(workers);
         let control = Arc::new(Control::new(
+            workers.get(),
             layout.levels,
             time,
             options.limits,
@@ -324,11 +402,16 @@ fn generations(
         ));
         {
             let mut steering = unpoisoned(&inner.steering);
-            workers = steering.rescale.take().unwrap_or(workers);
             steering.control = Some(Arc::clone(&control));
             steering.workers = workers.get();
             if steering.stop {
                 control.stop();
+            }
+            if steering.rescale.is_some() {
+                control.pause();
+            }
+            if steering.abandoned {
+                return Ok(());
             }
         }
         for id in inner.program.plan.ids() {
@@ -344,6 +427,7 @@ fn generations(
             simulation: options.simulation,
             start,
             workers,
+            stuck_after: options.stuck_after,
         };
         assets = generation::run(setting, assets)?;
         if let Some(listener) = &options.listener {
@@ -354,7 +438,7 @@ fn generations(
             .iter()
             .all(|partition| partition.state == PartitionState::Ended);
         if ended || unpoisoned(&inner.steering).rescale.is_none() {
-            return Ok(());
+            return close(assets, &inner.program);
         }
         start = Epoch(crate::control::epoch_of(control.time()).0 + 1);
     }
@@ -372,10 +456,17 @@ fn open(program: &Program, workers: usize) -> Result<(Assets, Vec<PartitionName>
                     name: node.name.clone(),
                     error,
                 };
+                let panicked = |text| StartError::Panic {
+                    connector: Connector::Source(node.name.clone()),
+                    text,
+                };
                 let mut source = unpoisoned(source);
-                for partition in source.partitions(workers).map_err(fail)? {
+                let partitions = caught(|| source.partitions(workers)).map_err(panicked)?;
+                for partition in partitions.map_err(fail)? {
                     let wake = Arc::new(WakeSlot::default());
-                    let reader = source.open(&partition, None, &wake.waker()).map_err(fail)?;
+                    let reader = caught(|| source.open(&partition, None, &wake.waker()))
+                        .map_err(panicked)?
+                        .map_err(fail)?;
                     let number =
                         u32::try_from(names.len()).expect("there are fewer than 2^32 partitions");
                     names.push(PartitionName {
@@ -394,8 +485,13 @@ fn open(program: &Program, workers: usize) -> Result<(Assets, Vec<PartitionName>
             }
             NodeCode::Sink(sink) => {
                 debug_assert_eq!(node.kind, NodeKind::Sink);
-                let opened =
-                    open_sink(node, id, sink.as_ref()).map_err(|error| StartError::Sink {
+                let opened = caught(|| open_sink(node, id, sink.as_ref()));
+                let opened = opened
+                    .map_err(|text| StartError::Panic {
+                        connector: Connector::Sink(node.name.clone()),
+                        text,
+                    })?
+                    .map_err(|error| StartError::Sink {
                         name: node.name.clone(),
                         error,
                     })?;
@@ -439,10 +535,8 @@ fn top_up_writers(
     let node = program.plan.node(id);
     let mut open = assets.sinks.iter().filter(|sink| sink.node == id).count();
     while program.has_writer_per_worker(id) && open < workers {
-        let opened = open_sink(node, id, sink.as_ref()).map_err(|error| Failure::Sink {
-            sink: node.name.clone(),
-            error,
-        })?;
+        let name = || Connector::Sink(node.name.clone());
+        let opened = Connector::call(name, || open_sink(node, id, sink.as_ref()))?;
         assets.sinks.push(opened);
         open += 1;
     }

@@ -98,8 +98,13 @@ impl SinkOperator {
         for (input, puller) in self.pullers.iter_mut().enumerate() {
             puller(&mut self.pulled);
             for (capability, batch) in self.pulled.drain(..) {
-                self.pending
-                    .extend(batch.contents.map(|contents| (capability, input, contents)));
+                let Some(contents) = batch.contents else {
+                    continue;
+                };
+                if let Some(sink) = self.sink.borrow().as_ref() {
+                    self.counts[sink.node.index()].add_waiting(contents.messages.len());
+                }
+                self.pending.push_back((capability, input, contents));
             }
         }
         if let Err(failure) = self.write() {
@@ -144,6 +149,7 @@ impl SinkOperator {
             })?;
             let left = contents.messages.len();
             counts[node.index()].add_in(before - left);
+            counts[node.index()].sub_waiting(before - left);
             *unflushed = true;
             if left > 0 {
                 return Ok(());

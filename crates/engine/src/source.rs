@@ -187,13 +187,13 @@ impl SourceRegion {
 
     fn advance(&mut self, executor: &mut Executor) -> Result<Next, Failure> {
         // First: a reader that takes from outside must hear of it also while the region waits.
-        self.stop_if_asked();
+        self.stop_if_asked()?;
         if self.work_off(executor)? == Progress::Waiting {
             return Ok(Next::Rest);
         }
-        self.follow_time(executor);
+        self.follow_time(executor)?;
         if self.all_ended() {
-            self.finish(executor);
+            self.finish(executor)?;
             return Ok(Next::Rest);
         }
         if self.shared.ledger.borrow().outstanding() >= self.shared.credit_bytes {
@@ -227,14 +227,14 @@ impl SourceRegion {
     }
 
     /// Takes over the time that all workers share.
-    fn follow_time(&mut self, executor: &mut Executor) {
+    fn follow_time(&mut self, executor: &mut Executor) -> Result<(), Failure> {
         let now = self.shared.control.time();
         if now == self.time {
-            return;
+            return Ok(());
         }
         self.flush(executor);
         if epoch_of(now) != epoch_of(self.time) {
-            self.report_positions();
+            self.report_positions()?;
         }
         for capability in &mut self.capabilities {
             capability.downgrade(&now);
@@ -242,22 +242,26 @@ impl SourceRegion {
         self.time = now;
         self.tick_began = self.shared.control.clock.now();
         self.reached.set(Some(now));
+        Ok(())
     }
 
-    fn report_positions(&self) {
+    fn report_positions(&self) -> Result<(), Failure> {
         let Some(listener) = &self.shared.listener else {
-            return;
+            return Ok(());
         };
         for partition in self.partitions.borrow().iter() {
             let name = &self.shared.control.partitions[partition.id.0 as usize];
+            let source = || Connector::Source(name.source.clone());
+            let position = Connector::caught(source, || partition.reader.position())?;
             let position = SourcePosition {
                 source: name.source.clone(),
                 partition: name.partition.clone(),
-                position: partition.reader.position(),
+                position,
                 next_number: partition.next_number,
             };
             listener.source_reached(epoch_of(self.time), position);
         }
+        Ok(())
     }
 
     /// Begins the next tick if something is under way in this one and it has lasted or used enough.
@@ -315,13 +319,13 @@ impl SourceRegion {
         Next::Rest
     }
 
-    fn stop_if_asked(&mut self) {
+    fn stop_if_asked(&mut self) -> Result<(), Failure> {
         if self.asked_to_stop || !self.shared.control.is_stopping() {
-            return;
+            return Ok(());
         }
         self.asked_to_stop = true;
         if self.shared.control.is_pausing() {
-            return;
+            return Ok(());
         }
         for partition in self
             .partitions
@@ -329,11 +333,14 @@ impl SourceRegion {
             .iter_mut()
             .filter(|partition| partition.state != PartitionState::Ended)
         {
-            partition.state = match partition.reader.stop() {
+            let names = &self.shared.control.partitions;
+            let source = || Connector::Source(names[partition.id.0 as usize].source.clone());
+            partition.state = match Connector::caught(source, || partition.reader.stop())? {
                 Stop::Now => PartitionState::Ended,
                 Stop::AfterEnd => PartitionState::Ending,
             };
         }
+        Ok(())
     }
 
     /// Whether there is nothing more to read in this generation.
@@ -347,12 +354,13 @@ impl SourceRegion {
                 .all(|partition| partition.state == PartitionState::Ended)
     }
 
-    fn finish(&mut self, executor: &mut Executor) {
+    fn finish(&mut self, executor: &mut Executor) -> Result<(), Failure> {
         self.flush(executor);
-        self.report_positions();
+        self.report_positions()?;
         self.capabilities.clear();
         self.open = false;
         self.reached.finish();
+        Ok(())
     }
 
     /// The next partition in turn that may have something.

@@ -3,7 +3,10 @@
 //! **Invariants.** Counters are added to once per batch, never per message, and are only for people and
 //! tests: nothing is decided by them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::failure::UndrainedSink;
+use crate::watch::StuckStage;
 
 /// Messages of one node, counted over all workers.
 #[derive(Debug, Default)]
@@ -11,6 +14,10 @@ pub(crate) struct NodeCounts {
     input: AtomicU64,
     output: AtomicU64,
     dropped: AtomicU64,
+    /// Of a sink: messages that have come to it and that its writer has not taken.
+    waiting: AtomicU64,
+    /// Of a sink: whether it has not delivered all it took, at the end.
+    flushing: AtomicBool,
 }
 
 impl NodeCounts {
@@ -24,6 +31,29 @@ impl NodeCounts {
 
     pub(crate) fn add_dropped(&self, count: usize) {
         self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_waiting(&self, count: usize) {
+        self.waiting.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sub_waiting(&self, count: usize) {
+        self.waiting.fetch_sub(count as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_flushing(&self, flushing: bool) {
+        self.flushing.store(flushing, Ordering::Relaxed);
+    }
+
+    /// What a sink has not delivered, if anything.
+    pub(crate) fn undrained(&self, name: &str) -> Option<UndrainedSink> {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let is_flushing = self.flushing.load(Ordering::Relaxed);
+        (waiting > 0 || is_flushing).then(|| UndrainedSink {
+            name: name.to_owned(),
+            waiting,
+            is_flushing,
+        })
     }
 
     pub(crate) fn status(&self, name: &str) -> NodeStatus {
@@ -58,4 +88,6 @@ pub struct Status {
     pub nodes: Vec<NodeStatus>,
     /// Bytes queued between operators.
     pub queued_bytes: usize,
+    /// Functions that have been running for longer than [`Options::stuck_after`](crate::Options::stuck_after).
+    pub stuck: Vec<StuckStage>,
 }

@@ -5,7 +5,6 @@
 //! tells the others, so none of them waits for it. In simulation a worker only runs while it holds the
 //! baton, and never reads the real clock.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,9 +17,10 @@ use crate::baton::Baton;
 use crate::control::{Control, Epoch};
 use crate::dataflow::{self, Parts};
 use crate::executor::{Executor, Table};
-use crate::failure::{Connector, Failure, panic_text};
+use crate::failure::{Connector, Failure};
 use crate::layout::Layout;
 use crate::listener::EpochListener;
+use crate::panics::caught;
 use crate::program::Program;
 use crate::region::Reached;
 use crate::sink::OpenSink;
@@ -56,24 +56,31 @@ const FLUSH_WAIT: Duration = Duration::from_millis(10);
 /// Runs one worker. What it returns is complete only if the generation has not failed.
 pub(crate) fn run(worker: &mut Worker, shared: &Shared) -> Assets {
     let me = worker.index();
+    let _leaving = Leaving(&shared.control);
     if let Some((baton, ..)) = &shared.simulation {
         baton.arrive(me);
     }
-    let result = catch_unwind(AssertUnwindSafe(|| drive(worker, shared)));
-    let assets = result.unwrap_or_else(|payload| {
-        shared.control.fail(Failure::Bug {
-            error: panic_text(payload.as_ref()),
-        });
+    let assets = caught(|| drive(worker, shared)).unwrap_or_else(|error| {
+        shared.control.fail(Failure::Bug { error });
         Assets::default()
     });
     for dataflow in worker.installed_dataflows() {
         // Operators may be in the middle of something after a panic; their drop must not unwind further.
-        let _ = catch_unwind(AssertUnwindSafe(|| worker.drop_dataflow(dataflow)));
+        let _ = caught(|| worker.drop_dataflow(dataflow));
     }
     if let Some((baton, ..)) = &shared.simulation {
         baton.leave(me);
     }
     assets
+}
+
+/// Says that the worker has ended, however it ends.
+struct Leaving<'a>(&'a Control);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.watch.leave_for_good();
+    }
 }
 
 fn drive(worker: &mut Worker, shared: &Shared) -> Assets {
@@ -125,7 +132,10 @@ fn flush_sinks(parts: &Parts, shared: &Shared, me: usize) {
         let Some(sink) = sink.as_mut() else { continue };
         loop {
             let name = || Connector::Sink(sink.name.clone());
-            match Connector::call(name, || sink.writer.flush()) {
+            let flushed = Connector::call(name, || sink.writer.flush());
+            let is_flushing = matches!(flushed, Ok(Write::Blocked));
+            shared.counts[sink.node.index()].set_flushing(is_flushing);
+            match flushed {
                 Ok(Write::Done) => break,
                 Ok(Write::Blocked) if shared.control.has_failed() => break,
                 Ok(Write::Blocked) => match &shared.simulation {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wallaroo_core::{KeyGroupCount, NodeKind, Plan};
 use wallaroo_engine::{Limits, NodeCode, Run};
@@ -44,6 +45,9 @@ pub struct Options {
     pub key_groups: KeyGroupCount,
     /// Bounds of the messages in flight.
     pub limits: Limits,
+    /// After this time in one call, a function is told to be stuck: in the log (WAL-0503), and in
+    /// [`Status::stuck`](crate::Status::stuck). Default: 5 seconds. Nothing else happens to it.
+    pub stuck_after: Duration,
 }
 
 impl Options {
@@ -64,6 +68,7 @@ impl Options {
             workers: self.workers,
             groups: self.key_groups,
             limits: self.limits,
+            stuck_after: self.stuck_after,
             ..wallaroo_engine::Options::default()
         }
     }
@@ -75,6 +80,7 @@ impl Default for Options {
             workers: NonZeroUsize::MIN,
             key_groups: KeyGroupCount::default(),
             limits: Limits::default(),
+            stuck_after: wallaroo_engine::Options::default().stuck_after,
         }
     }
 }

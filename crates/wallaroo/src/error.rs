@@ -81,6 +81,7 @@ impl From<StartError> for Error {
     fn from(error: StartError) -> Self {
         let kind = match &error {
             StartError::Plan(_) | StartError::PanicAbort => ErrorKind::Invalid,
+            StartError::Panic { .. } => ErrorKind::User,
             StartError::Source { .. } | StartError::Sink { .. } | StartError::Thread(_) => {
                 ErrorKind::Unavailable
             }
@@ -95,11 +96,13 @@ impl From<&Failure> for Error {
             Failure::User { .. }
             | Failure::Encode { .. }
             | Failure::Panic { .. }
+            | Failure::Value { .. }
             | Failure::State { .. } => ErrorKind::User,
             Failure::Decode { .. } => ErrorKind::Data,
-            Failure::Source { .. } | Failure::Sink { .. } | Failure::Resources { .. } => {
-                ErrorKind::Unavailable
-            }
+            Failure::Source { .. }
+            | Failure::Sink { .. }
+            | Failure::Undrained { .. }
+            | Failure::Resources { .. } => ErrorKind::Unavailable,
             Failure::Bug { .. } => ErrorKind::Bug,
         };
         Error::new(kind, failure.code(), failure.to_string())

@@ -78,7 +78,7 @@ pub use wallaroo_core::{
     KeyGroupCount, KeyHash, KeyView, OnError, PartitionId, Plan, Position, Read, Reader, Rows,
     Sink, Source, StoredKey, Timestamp, Waker, Write, Writer,
 };
-pub use wallaroo_engine::{Limits, NodeStatus, Status};
+pub use wallaroo_engine::{Limits, NodeStatus, Status, StuckStage, record_panic};
 
 /// The programs in the README and the guides, run as doc tests. Each page is one item.
 #[cfg(doctest)]

@@ -95,6 +95,21 @@ impl Running {
         self.run.stop();
     }
 
+    /// As [`Running::stop`], and waits for the end, at most for `timeout`: for an application whose sinks or functions
+    /// may never come back.
+    ///
+    /// An application that has not ended by then is given up: workers end as soon as they come back from the function
+    /// or connector they are in, for which this waits another second at most. Threads that stay inside longer are left
+    /// behind, with the state objects they hold; dropping the `Running` does not wait for them.
+    ///
+    /// # Errors
+    /// When the application failed; with the code [`Code::Undrained`](crate::Code::Undrained) when it was given up. The
+    /// text then names the sinks that have not delivered everything, with the number of messages that wait for them,
+    /// and functions that have not returned.
+    pub fn stop_within(&self, timeout: Duration) -> Result<(), Error> {
+        result(&self.run.stop_within(timeout))
+    }
+
     /// Waits until all input has ended, or the application was stopped, and everything is written.
     ///
     /// # Errors

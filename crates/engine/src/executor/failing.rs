@@ -3,17 +3,15 @@
 //! **Invariants.** A failing call leaves no output. Under `Skip` and `DeadLetter` the message counts as
 //! handled; under `Fail` the run ends and nothing more is called.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use wallaroo_core::source::Rejected;
 use wallaroo_core::{
-    Code, ConnectorError, DeadLetter, KeyError, KeyView, NodeId, NodeKind, OnError, PartitionId,
-    Provenance,
+    Code, DeadLetter, KeyError, NodeId, NodeKind, OnError, PartitionId, Provenance,
 };
 
-use super::{Executor, Frame, Head, HeadKeys, Instance};
-use crate::failure::{Failure, Origin, causes};
+use super::{Executor, Frame, Head, Instance};
+use crate::failure::{Act, Failure, Origin, Owner, error_text};
 use crate::host::{Cause, Failed};
+use crate::panics::caught;
 
 /// A dead letter on its way to the frame of its output.
 pub(super) struct Letter {
@@ -42,7 +40,9 @@ struct Described {
 
 impl Executor {
     /// Drops what a stage has put out for the message `index`.
-    pub(super) fn drop_outputs_of(&mut self, node: usize, index: usize) {
+    pub(super) fn drop_outputs_of(&mut self, node: usize, index: usize) -> Result<(), Failure> {
+        let id = self.nodes[node].id;
+        let owner = || Owner::node(&self.program.plan, id);
         for output in &mut self.nodes[node].outputs.ports {
             while output
                 .origin
@@ -52,9 +52,10 @@ impl Executor {
                 output.origin.pop();
             }
             if let Some(messages) = &mut output.messages {
-                messages.truncate(output.origin.len());
+                Act::Dropped.on(owner, || messages.truncate(output.origin.len()))?;
             }
         }
+        Ok(())
     }
 
     /// Applies the policy of a node to a message of frame `depth`. Under `DeadLetter` the letter and its port
@@ -172,18 +173,18 @@ impl Executor {
     fn describe(&mut self, node: usize, depth: usize, failed: Failed) -> Described {
         let frame = &self.stack[depth];
         let head_index = frame.head_index(failed.index);
-        let key = self.key_text(head_index);
+        let key = self.key_of_head(head_index).map(|key| key.to_string());
         let code = &self.nodes[node].code;
         let index = failed.index;
         let message = self.stack[depth].messages.as_deref().map(|messages| {
             // Serialize is the user's as well.
-            catch_unwind(AssertUnwindSafe(|| match code {
+            caught(|| match code {
                 Instance::Stage(code) => code.describe(messages, index),
                 Instance::State { code, .. } => code.describe(messages, index),
                 Instance::Key(code) => code.describe(messages, index),
                 Instance::Split { code, .. } => code.describe(messages, index),
                 Instance::Source => Vec::new(),
-            }))
+            })
             .unwrap_or_else(|_| b"(no JSON form: its Serialize panicked)".to_vec())
         });
         let (partition, position) = self
@@ -204,27 +205,5 @@ impl Executor {
             error,
             code,
         }
-    }
-
-    /// The key of a head message as people read it.
-    fn key_text(&mut self, head_index: usize) -> Option<String> {
-        let text = |key: KeyView<'_>| key.to_string();
-        match &self.head.as_ref()?.keys {
-            HeadKeys::None => None,
-            HeadKeys::Stored(keys) => keys.get(head_index).map(|key| text(key.view())),
-            HeadKeys::Extract(extractor) => {
-                let index = u32::try_from(head_index).ok()?;
-                let keys = self.keys_of_head(*extractor, Some(&[index])).ok()?;
-                keys.first().map(|key| text(key.view()))
-            }
-        }
-    }
-}
-
-/// An error with its causes.
-fn error_text(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
-    match error.downcast_ref::<ConnectorError>() {
-        Some(error) => error.full_text(),
-        None => format!("{error}{}", causes(error)),
     }
 }

@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use wallaroo_core::{KeyGroupCount, KeyHash, Messages, Provenance, StoredKey};
+use wallaroo_core::{KeyGroupCount, KeyHash, Messages, Provenance};
 use wallaroo_state::Assignment;
 
-use super::{BATCH_MESSAGES, Executor, HeadKeys};
+use super::{BATCH_MESSAGES, Executor};
 use crate::batch::{Batch, Contents, Pool};
 use crate::control::Control;
 use crate::failure::Failure;
@@ -109,6 +109,11 @@ impl Outbox {
             destinations: Vec::new(),
             chosen: (0..owners.workers).map(|_| Vec::new()).collect(),
         }
+    }
+
+    /// The worker whose outbox it is.
+    pub(super) fn me(&self) -> usize {
+        self.owners.me
     }
 
     pub(super) fn workers(&self) -> usize {
@@ -324,7 +329,7 @@ impl Executor {
         messages: Box<dyn Messages>,
     ) -> Result<(), Failure> {
         let keys = if self.outbox.way(edge).wants_keys {
-            self.keys_of_frame(depth, messages.as_ref())?
+            self.keys_of_frame(depth, messages.as_ref())
         } else {
             Vec::new()
         };
@@ -365,37 +370,5 @@ impl Executor {
             self.outbox.send_whole(edge, destination, contents);
         }
         Ok(())
-    }
-
-    /// The keys of the messages of frame `depth`; none where they have no keys. For frame 0 its messages have
-    /// just been taken out of it.
-    fn keys_of_frame(
-        &mut self,
-        depth: usize,
-        taken: &dyn Messages,
-    ) -> Result<Vec<StoredKey>, Failure> {
-        let frame = &self.stack[depth];
-        let len = taken.len();
-        match &self.head.as_ref().expect("a frame has a head").keys {
-            HeadKeys::None => Ok(Vec::new()),
-            HeadKeys::Stored(keys) => Ok((0..len)
-                .map(|index| keys[frame.head_index(index)].clone())
-                .collect()),
-            HeadKeys::Extract(extractor) => {
-                let extractor = *extractor;
-                if depth == 0 && frame.messages.is_none() {
-                    let code = &mut self.extractors[extractor].1;
-                    let keys: Result<Vec<_>, _> =
-                        (0..len).map(|index| code.key(taken, index)).collect();
-                    return keys.map_err(|error| Failure::Bug {
-                        error: error.to_string(),
-                    });
-                }
-                let indices: Vec<u32> = (0..len)
-                    .map(|index| frame.head_index(index) as u32)
-                    .collect();
-                self.keys_of_head(extractor, Some(&indices))
-            }
-        }
     }
 }

@@ -14,6 +14,7 @@ use wallaroo_state::{Assignment, KeyIndex, Slot, WorkerIndex};
 use super::{Executor, HeadKeys, Instance, guarded};
 use crate::failure::Failure;
 use crate::host::{Cause, Failed, Input, Keyed, StateObjects, StateView};
+use crate::panics::caught;
 
 /// Changes that are collected before they are thrown away, when nobody wants them.
 const MAX_UNWANTED_CHANGES: usize = 1 << 20;
@@ -112,8 +113,8 @@ impl Table {
         for slot in dirty.touched {
             let key = self.index.key(slot).clone();
             let mut bytes = Vec::new();
-            self.objects
-                .snapshot(slot, &mut bytes)
+            caught(|| self.objects.snapshot(slot, &mut bytes))
+                .unwrap_or_else(panicked)
                 .map_err(|error| Failure::State {
                     state: self.name.clone(),
                     key: key.view().to_string(),
@@ -142,6 +143,11 @@ impl std::fmt::Debug for Table {
             .field("keys", &self.index.len())
             .finish_non_exhaustive()
     }
+}
+
+/// A panic of the serde implementation of a state's type.
+fn panicked(text: String) -> Result<(), String> {
+    Err(format!("it panicked: {text}"))
 }
 
 impl Executor {
@@ -213,6 +219,11 @@ impl Executor {
             unreachable!("called for stages with state")
         };
         let Table { index, objects, .. } = &mut self.tables[*table];
+        if let [slot] = scratch.slots.as_slice() {
+            self.control
+                .watch
+                .with_key(self.outbox.me(), index.key(*slot));
+        }
         let mut view = StateView {
             objects: objects.as_mut(),
             slots: &scratch.slots,
@@ -287,7 +298,11 @@ impl Executor {
             }
             HeadKeys::Stored(keys) => {
                 for position in range {
-                    let key = &keys[frame.head_index(position)];
+                    let key = keys[frame.head_index(position)].as_ref();
+                    let key = key.map_err(|none| Failed {
+                        index: position,
+                        cause: none.cause(),
+                    })?;
                     let resolved = index.resolve(key.hash(), key).map_err(|error| Failed {
                         index: position,
                         cause: Cause::Key(error),
@@ -303,9 +318,8 @@ impl Executor {
 
     fn roll_back(&mut self, table: usize, slot: Slot) -> Result<(), Failure> {
         let table = &mut self.tables[table];
-        table
-            .objects
-            .rollback(slot)
+        caught(|| table.objects.rollback(slot))
+            .unwrap_or_else(panicked)
             .map_err(|error| Failure::State {
                 state: table.name.clone(),
                 key: table.index.key(slot).view().to_string(),
@@ -342,58 +356,5 @@ impl Executor {
         released
             .into_iter()
             .for_each(|slot| self.tables[table].forget(slot));
-    }
-
-    /// Writes the keys of the head out, before its messages are taken away from stages that still need their
-    /// keys.
-    pub(super) fn store_keys_of_head(&mut self) -> Result<(), Failure> {
-        let Some(head) = &self.head else {
-            return Ok(());
-        };
-        let HeadKeys::Extract(extractor) = head.keys else {
-            return Ok(());
-        };
-        let keys = self.keys_of_head(extractor, None)?;
-        if let Some(head) = &mut self.head {
-            head.keys = HeadKeys::Stored(keys);
-        }
-        Ok(())
-    }
-
-    /// The keys of the head's messages, or of those with these indices.
-    pub(super) fn keys_of_head(
-        &mut self,
-        extractor: usize,
-        indices: Option<&[u32]>,
-    ) -> Result<Vec<StoredKey>, Failure> {
-        let Some(messages) = self
-            .stack
-            .first()
-            .and_then(|frame| frame.messages.as_deref())
-        else {
-            return Ok(Vec::new());
-        };
-        let code = &mut self.extractors[extractor].1;
-        let progress = Cell::new(0);
-        let mut key = |index: usize| {
-            progress.set(index);
-            code.key(messages, index).map_err(|error| Failed {
-                index,
-                cause: Cause::Key(error),
-            })
-        };
-        let keys = match indices {
-            Some(indices) => guarded(&progress, || {
-                indices.iter().map(|index| key(*index as usize)).collect()
-            }),
-            None => guarded(&progress, || (0..messages.len()).map(&mut key).collect()),
-        };
-        // The extractor found these keys before; one that cannot be found now is a bug of the user's function.
-        keys.map_err(|failed: Failed| Failure::Bug {
-            error: format!(
-                "a key extractor found another key for the same message: {:?}",
-                failed.cause
-            ),
-        })
     }
 }

@@ -71,7 +71,7 @@ impl Executor {
                 return self.break_up(depth, MAX_PARTS);
             }
             if depth == 0 {
-                self.store_keys_of_head()?;
+                self.store_keys_of_head();
             }
         }
         let mut choices = Vec::new();
@@ -80,7 +80,13 @@ impl Executor {
         let mut dropped = Vec::new();
         loop {
             let start = choices.len().max(hashes.len());
+            if start < len {
+                self.enter(node, depth, start, len - start);
+            }
             let called = self.choose(node, depth, start..len, &mut choices, &mut hashes);
+            if start < len {
+                self.control.watch.leave(self.outbox.me());
+            }
             let Err(failed) = called else { break };
             dropped.push(failed.index);
             choices.truncate(failed.index);
@@ -90,7 +96,7 @@ impl Executor {
             dead.extend(self.handle(node, depth, failed)?);
         }
         let mut part = Part {
-            messages: self.take_messages(depth),
+            messages: self.take_messages(depth)?,
             origin: self.stack[depth].origin.clone(),
             hashes: Vec::new(),
         };
@@ -98,13 +104,15 @@ impl Executor {
         self.counts[self.nodes[node].id.index()].add_in(len);
         self.counts[self.nodes[node].id.index()].add_out(len - dropped.len());
         if matches!(self.nodes[node].code, Instance::Split { .. }) {
-            self.push_halves(node, part, choices);
+            self.push_halves(node, part, choices)?;
         } else if let Some(port) = self.nodes[node].ports[0] {
             part.hashes = hashes;
             if !dropped.is_empty() {
                 let mut destinations = vec![0; len];
                 dropped.iter().for_each(|index| destinations[*index] = 1);
-                part = part.divide(&destinations, 2).swap_remove(0);
+                let mut parts = part.divide(&destinations, 2);
+                part = parts.swap_remove(0);
+                self.drop_of(self.ports[self.stack[depth].port].node, || drop(parts))?;
             }
             self.stack.push(part.into_frame(port));
         }
@@ -160,8 +168,14 @@ impl Executor {
     }
 
     /// Makes frames of the halves of a split: two, or one of each run of equal choices.
-    fn push_halves(&mut self, node: usize, part: Part, mut choices: Vec<u16>) {
+    fn push_halves(
+        &mut self,
+        node: usize,
+        part: Part,
+        mut choices: Vec<u16>,
+    ) -> Result<(), Failure> {
         let NodeState {
+            id,
             code: Instance::Split { meet, .. },
             ports,
             ..
@@ -185,19 +199,24 @@ impl Executor {
             .iter_mut()
             .for_each(|choice| *choice = (*choice).min(last));
         let parts = part.divide(&choices, halves.len() + 1);
-        let frames: Vec<Frame> = parts
-            .into_iter()
-            .zip(halves)
-            .filter_map(|(part, half)| Some(part.into_frame(ports[usize::from(half)]?)))
-            .collect();
+        let mut halves = halves.into_iter();
+        let (mut frames, mut unread) = (Vec::new(), Vec::new());
+        for part in parts {
+            match halves.next().and_then(|half| ports[usize::from(half)]) {
+                Some(port) => frames.push(part.into_frame(port)),
+                None => unread.push(part),
+            }
+        }
+        let id = *id;
         self.stack.extend(frames.into_iter().rev());
+        self.drop_of(id, || drop(unread))
     }
 
     /// Makes frames of up to `len` messages of frame `depth`, which is empty then. Each goes to the consumers
     /// that are still to come.
     pub(super) fn break_up(&mut self, depth: usize, len: usize) -> Result<(), Failure> {
         if depth == 0 {
-            self.store_keys_of_head()?;
+            self.store_keys_of_head();
         }
         let Frame {
             messages,

@@ -1,7 +1,7 @@
 //! The log of a program, and what a panic looks like in it.
 //!
 //! **Invariants.** A subscriber that the program has installed before is kept. With `RUST_BACKTRACE` set, panics are
-//! reported as Rust does.
+//! reported as Rust does, or as the program's own panic hook. In any case errors about panics tell their place.
 
 use std::io::{IsTerminal, Write};
 use std::panic;
@@ -11,6 +11,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry;
+use wallaroo_engine::record_panic;
 
 /// The level without `--log`.
 pub(super) const DEFAULT_LEVEL: &str = "info";
@@ -40,9 +41,16 @@ pub(super) fn install(application: &str, filter: Targets) {
     // It fails when the program has a subscriber of its own, which then stays.
     let _ = tracing::subscriber::set_global_default(registry().with(log).with(filter));
     let backtrace = std::env::var_os("RUST_BACKTRACE");
-    if backtrace.is_none_or(|value| value == "0") {
+    if backtrace.is_some_and(|value| value != "0") {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            record_panic(panic);
+            before(panic);
+        }));
+    } else {
         let application = application.to_owned();
         panic::set_hook(Box::new(move |panic| {
+            record_panic(panic);
             let text = panic.payload_as_str().unwrap_or("a panic without a text");
             let place = panic
                 .location()

@@ -11,6 +11,7 @@ mod policies;
 mod records;
 mod sinks;
 mod sources;
+mod user_types;
 mod workers;
 
 use serde::{Deserialize, Serialize};

@@ -7,6 +7,7 @@ mod restarting;
 mod sending;
 mod signals;
 mod status;
+mod stuck;
 mod two_applications;
 
 use serde::{Deserialize, Serialize};

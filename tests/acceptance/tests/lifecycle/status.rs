@@ -44,6 +44,7 @@ fn the_status_counts_messages_of_every_source_stage_and_sink() {
                 node("numbered", 20, 0, 0),
             ],
             queued_bytes: 0,
+            stuck: Vec::new(),
         };
         assert_eq!(running.status(), expected);
     }

@@ -13,6 +13,7 @@
 
 pub mod host;
 
+mod alarm;
 mod batch;
 mod baton;
 mod closing;

@@ -19,6 +19,7 @@ use timely::scheduling::Activator;
 use wallaroo_core::source::{Read, Stop};
 use wallaroo_core::{Messages, NodeId, PartitionId, Provenance, Timestamp};
 
+use crate::alarm::Alarm;
 use crate::batch::Batch;
 use crate::baton::Random;
 use crate::control::{Control, Time, epoch_of};
@@ -65,8 +66,6 @@ pub(crate) enum PartitionState {
     Idle,
     /// Look again at this time, or when woken.
     IdleUntil(Timestamp),
-    /// It has been asked to end and gives what it still has.
-    Ending,
     /// There is nothing any more.
     Ended,
 }
@@ -94,6 +93,7 @@ struct SourceRegion {
     shared: Rc<SourceShared>,
     reached: Reached,
     activator: Activator,
+    alarm: Alarm,
     /// For each output a capability for the present time; empty once all partitions have ended.
     capabilities: Vec<Capability<Time>>,
     open: bool,
@@ -146,6 +146,7 @@ pub(crate) fn build<'scope>(
             shared,
             reached,
             activator,
+            alarm: Alarm::default(),
             capabilities,
             open: true,
             time,
@@ -294,12 +295,13 @@ impl SourceRegion {
         let control = Arc::clone(&self.shared.control);
         let simulated = control.clock.is_simulated();
         let now = control.clock.now();
+        let mut tick_ends = None;
         if self.shared.ledger.borrow().sent_at(self.time) > 0 {
             let age = now.since(self.tick_began);
             if simulated || age >= TICK {
                 control.next_tick(self.time);
             } else {
-                self.activator.activate_after(TICK - age);
+                tick_ends = Some(after(now, TICK - age));
             }
         }
         let due = self
@@ -311,10 +313,13 @@ impl SourceRegion {
                 _ => None,
             })
             .min();
-        match due {
-            Some(_) if simulated => return Next::Again,
-            Some(due) => self.activator.activate_after(due.since(now)),
-            None => {}
+        if due.is_some() && simulated {
+            return Next::Again;
+        }
+        if let Some(due) = due.into_iter().chain(tick_ends).min()
+            && let Some(wait) = self.alarm.set(now, due)
+        {
+            self.activator.activate_after(wait);
         }
         Next::Rest
     }
@@ -337,7 +342,8 @@ impl SourceRegion {
             let source = || Connector::Source(names[partition.id.0 as usize].source.clone());
             partition.state = match Connector::caught(source, || partition.reader.stop())? {
                 Stop::Now => PartitionState::Ended,
-                Stop::AfterEnd => PartitionState::Ending,
+                // It still gives what it has, and is read like any other until it ends.
+                Stop::AfterEnd => PartitionState::Ready,
             };
         }
         Ok(())
@@ -373,7 +379,7 @@ impl SourceRegion {
             let partition = &mut partitions[index];
             let woken = partition.wake.take();
             let ready = match partition.state {
-                PartitionState::Ready | PartitionState::Ending => true,
+                PartitionState::Ready => true,
                 PartitionState::Idle => woken,
                 PartitionState::IdleUntil(due) => {
                     woken || due <= now || self.shared.random.is_some()
@@ -416,17 +422,13 @@ impl SourceRegion {
         let (read, next_number) =
             Connector::call(name, || partition.reader.read(room, &mut batch))?;
         partition.next_number = next_number;
-        partition.state = match (partition.state, read) {
-            (_, Read::End) => PartitionState::Ended,
-            (PartitionState::Ending, _) => PartitionState::Ending,
-            (_, Read::More) => PartitionState::Ready,
-            (_, Read::Idle) => PartitionState::Idle,
-            (_, Read::IdleFor(time)) => {
+        partition.state = match read {
+            Read::End => PartitionState::Ended,
+            Read::More => PartitionState::Ready,
+            Read::Idle => PartitionState::Idle,
+            Read::IdleFor(time) => {
                 let now = self.shared.control.clock.now();
-                PartitionState::IdleUntil(Timestamp(
-                    now.0
-                        .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
-                ))
+                PartitionState::IdleUntil(after(now, time))
             }
         };
         let (id, source) = (partition.id, partition.source);
@@ -475,4 +477,10 @@ impl SourceRegion {
             .1
             .empty()
     }
+}
+
+/// The moment when a time has passed.
+fn after(now: Timestamp, time: Duration) -> Timestamp {
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Timestamp(now.0.saturating_add(nanos))
 }

@@ -2,6 +2,7 @@
 
 mod building;
 mod draining;
+mod idle_readers;
 mod rescaling;
 mod restarting;
 mod sending;

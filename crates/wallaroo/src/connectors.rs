@@ -24,7 +24,7 @@ mod tcp;
 mod testing;
 mod threads;
 
-pub use channel::{ChannelSource, SendError, Sender, TrySendError, channel};
+pub use channel::{ChannelSource, SendAsync, SendError, Sender, TrySendError, channel};
 pub use formats::{BoxError, Csv, Json, Text};
 pub use framing::FrameHeader;
 pub use generator::{Generator, generator};

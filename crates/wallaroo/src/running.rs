@@ -66,6 +66,23 @@ impl Running {
         }
     }
 
+    /// As [`Running::send`], without blocking the thread: the future is ready when there was room for the message, under
+    /// any executor. Nothing is sent before it is polled, nor after it is dropped.
+    ///
+    /// # Errors
+    /// As [`Running::send`].
+    pub fn send_async<T: Send + 'static>(
+        &self,
+        source: &str,
+        message: T,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<T> {
+        let name = source.to_owned();
+        let sending = self
+            .sender::<T>(source)
+            .map(|sender| sender.send_async(message));
+        async move { sending?.await.map_err(|_| closed(&name)) }
+    }
+
     fn sender<T: Send + 'static>(&self, source: &str) -> Result<&Sender<T>, Error> {
         let sender = self.senders.get(source).ok_or_else(|| {
             let known: Vec<String> = self.senders.keys().map(|name| format!("{name:?}")).collect();

@@ -4,7 +4,10 @@
 //! one sender keep their order. At most the capacity waits.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use wallaroo_core::{Code, ConnectorError, Intake, Position, Read, Reader, Source, Stop, Waker};
 
@@ -128,6 +131,21 @@ impl<T> Sender<T> {
             })
     }
 
+    /// Sends a message; the future is ready when there was room for it, under any executor.
+    ///
+    /// Nothing is sent before the future is polled, nor after it is dropped. Those that wait are told of room in the
+    /// order in which they came; one that comes at that moment may still be faster.
+    ///
+    /// # Errors
+    /// When the source has ended; the message comes back.
+    pub fn send_async(&self, message: T) -> SendAsync<T> {
+        SendAsync {
+            inbox: Arc::clone(&self.inbox),
+            message: Some(message),
+            place: None,
+        }
+    }
+
     /// Ends the source, for all senders. Messages that were sent are still processed.
     pub fn close(&self) {
         self.inbox.close();
@@ -137,6 +155,51 @@ impl<T> Sender<T> {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.inbox.is_closed()
+    }
+}
+
+/// A message on its way to a source; see [`Sender::send_async`].
+#[must_use = "a future sends nothing before it is awaited"]
+pub struct SendAsync<T> {
+    inbox: Arc<Inbox<T>>,
+    message: Option<T>,
+    /// Where it stands among those that wait.
+    place: Option<u64>,
+}
+
+// The message is moved out, never pinned.
+impl<T> Unpin for SendAsync<T> {}
+
+impl<T> Future for SendAsync<T> {
+    type Output = Result<(), SendError<T>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let SendAsync {
+            inbox,
+            message,
+            place,
+        } = self.get_mut();
+        inbox.poll_put(message, 1, place, context).map(|sent| {
+            sent.map_err(|message| {
+                SendError(message.expect("a future that is ready is not polled"))
+            })
+        })
+    }
+}
+
+impl<T> Drop for SendAsync<T> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.inbox.leave_line(place);
+        }
+    }
+}
+
+impl<T> fmt::Debug for SendAsync<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendAsync")
+            .field("is_waiting", &self.place.is_some())
+            .finish()
     }
 }
 

@@ -1,13 +1,15 @@
 //! A bounded queue from other threads to the one worker that reads.
 //!
-//! Threads wait when it is full; the worker never waits and is woken through its [`Waker`].
+//! Threads and tasks wait when it is full; the worker never waits and is woken through its [`Waker`].
 //!
 //! **Invariants.** What was put in without an error is taken out, unless the reading side is dropped. The queue
 //! holds at most its capacity, or one item that is larger. Once closed, nothing more comes in. No lock
-//! is held while the worker is woken.
+//! is held while the worker or a task is woken. A task that was woken and goes away without putting anything in wakes
+//! the next, so that no room is left unused.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task;
 use std::time::Duration;
 
 use wallaroo_core::Waker;
@@ -31,6 +33,9 @@ struct Inner<T> {
     closed: bool,
     /// Threads that wait for room.
     waiting: usize,
+    /// Tasks that wait for room, in the order in which they came.
+    tasks: BTreeMap<u64, task::Waker>,
+    next_task: u64,
 }
 
 /// Why something was not put in.
@@ -61,6 +66,8 @@ impl<T> Inbox<T> {
             idle: false,
             closed: false,
             waiting: 0,
+            tasks: BTreeMap::new(),
+            next_task: 0,
         };
         Inbox {
             capacity,
@@ -94,12 +101,76 @@ impl<T> Inbox<T> {
             return Err(item);
         }
         let waker = inner.add(item, weight);
-        if inner.waiting > 0 && inner.weight < self.capacity {
-            self.room.notify_one();
-        }
+        let task = self.tell_of_room(&mut inner);
         drop(inner);
         wake(waker);
+        task.into_iter().for_each(task::Waker::wake);
         Ok(())
+    }
+
+    /// If there is room, tells one of those that wait for it: a thread, or a task, whose waker comes back. It tells the
+    /// next when it has put something in.
+    fn tell_of_room(&self, inner: &mut Inner<T>) -> Option<task::Waker> {
+        if inner.weight >= self.capacity {
+            return None;
+        }
+        // Threads do not starve tasks, nor tasks threads: each thread that puts something in tells a task too.
+        if inner.waiting > 0 {
+            self.room.notify_one();
+        }
+        inner.tasks.pop_first().map(|(_, task)| task)
+    }
+
+    /// Puts the item in if there is room; else the task of `context` is woken when there is. Gives the item back when
+    /// the queue is closed. `place` is where the task stands in the line; it belongs to one item.
+    pub(super) fn poll_put(
+        &self,
+        item: &mut Option<T>,
+        weight: usize,
+        place: &mut Option<u64>,
+        context: &task::Context<'_>,
+    ) -> task::Poll<Result<(), Option<T>>> {
+        let mut inner = self.lock();
+        let inner_now = &mut *inner;
+        if !inner_now.closed && item.is_some() && inner_now.is_full(weight, self.capacity) {
+            let number = *place.get_or_insert_with(|| {
+                inner_now.next_task += 1;
+                inner_now.next_task
+            });
+            let before = inner_now.tasks.insert(number, context.waker().clone());
+            drop(inner);
+            // Of another program's executor: its drop is not ours to call under the lock.
+            drop(before);
+            return task::Poll::Pending;
+        }
+        let number = place.take();
+        let mine = number.and_then(|number| inner.tasks.remove(&number));
+        if inner.closed {
+            drop(inner);
+            drop(mine);
+            return task::Poll::Ready(Err(item.take()));
+        }
+        let waker = item.take().and_then(|item| inner.add(item, weight));
+        let next = self.tell_of_room(&mut inner);
+        drop(inner);
+        drop(mine);
+        wake(waker);
+        next.into_iter().for_each(task::Waker::wake);
+        task::Poll::Ready(Ok(()))
+    }
+
+    /// A task goes away without having put anything in.
+    pub(super) fn leave_line(&self, place: u64) {
+        let mut inner = self.lock();
+        let mine = inner.tasks.remove(&place);
+        // It has been told of room that it does not use.
+        let next = match mine {
+            Some(_) => None,
+            None => self.tell_of_room(&mut inner),
+        };
+        drop(inner);
+        drop(mine);
+        next.into_iter().for_each(task::Waker::wake);
     }
 
     /// Puts an item in if there is room now.
@@ -136,10 +207,10 @@ impl<T> Inbox<T> {
             (false, false) => Found::Empty,
         };
         inner.idle = found == Found::Empty;
-        // One thread; if there is more room, it wakes the next. All at once would be hundreds for one chunk.
-        if taken > 0 && inner.waiting > 0 {
-            self.room.notify_one();
-        }
+        // One thread or task; if there is more room, it wakes the next. All at once would be hundreds for one chunk.
+        let task = (taken > 0).then(|| self.tell_of_room(&mut inner)).flatten();
+        drop(inner);
+        task.into_iter().for_each(task::Waker::wake);
         found
     }
 
@@ -148,9 +219,11 @@ impl<T> Inbox<T> {
         let mut inner = self.lock();
         inner.closed = true;
         let waker = inner.take_waker();
+        let tasks = std::mem::take(&mut inner.tasks);
         self.room.notify_all();
         drop(inner);
         wake(waker);
+        tasks.into_values().for_each(task::Waker::wake);
     }
 
     /// Lets nothing more in and forgets what is in.

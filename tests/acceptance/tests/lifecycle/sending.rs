@@ -117,3 +117,79 @@ fn a_full_source_gives_the_message_back_and_loses_none() {
     };
     assert_eq!(tally.arrived(), expected);
 }
+
+/// Wakes a thread that waits in [`block_on`].
+struct Unpark(std::thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// The smallest executor there is.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn what_many_tasks_send_arrives_once() {
+    const TASKS: usize = 8;
+    const MESSAGES: usize = 500;
+    let tally = Tally::once(TASKS * MESSAGES);
+    let taken = tally.clone();
+    let gate = Gate::slow(7, move |number: u64| {
+        taken.add(usize::try_from(number).expect("it fits"))
+    });
+    let (_sender, numbers) = channel::<u64>(2);
+    let running = App::new("tasks")
+        .add(source("numbers", numbers).to_sink("gate", gate))
+        .start(Options::with_workers(2))
+        .expect("it starts");
+    std::thread::scope(|scope| {
+        for task in 0..TASKS {
+            let running = &running;
+            scope.spawn(move || {
+                block_on(async {
+                    for number in 0..MESSAGES {
+                        let number = (task * MESSAGES + number) as u64;
+                        running
+                            .send_async("numbers", number)
+                            .await
+                            .expect("it runs");
+                    }
+                });
+            });
+        }
+    });
+    running.stop();
+    ending::wait(&running).expect("it completes");
+    let expected = Arrived {
+        right: (TASKS * MESSAGES) as u64,
+        // Of different tasks.
+        out_of_order: tally.arrived().out_of_order,
+        ..Arrived::default()
+    };
+    assert_eq!(tally.arrived(), expected);
+}
+
+#[test]
+fn a_task_that_sends_to_a_stopped_application_gets_the_error_of_send() {
+    let running = started(open_gate());
+    running.stop();
+    ending::wait(&running).expect("it completes");
+    let sent = block_on(running.send_async("numbers", 1u64)).map_err(|error| error.code());
+    assert_eq!(sent, Err(Code::SendClosed));
+    let sent = block_on(running.send_async("numbrs", 1u64)).map_err(|error| error.code());
+    assert_eq!(sent, Err(Code::SendTarget));
+    let sent = block_on(running.send_async("numbers", 1u32)).map_err(|error| error.code());
+    assert_eq!(sent, Err(Code::SendType));
+}

@@ -1,5 +1,7 @@
 //! Sources in memory.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll::{Pending, Ready};
 use std::thread;
 
 use serde_json::json;
@@ -144,4 +146,91 @@ fn a_generator_continues_where_it_was() {
     );
     let ended = Worker::open_at(&mut open(), "generator", Some((&rest.reader.position(), 7))).run();
     assert!(ended.messages.is_empty());
+}
+
+/// Counts how often a task has been woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A future on an executor that only polls when it is told to.
+struct Task<T> {
+    future: SendAsync<T>,
+    woken: Arc<Woken>,
+}
+
+impl<T> Task<T> {
+    fn new(future: SendAsync<T>) -> Self {
+        Task {
+            future,
+            woken: Arc::default(),
+        }
+    }
+
+    fn poll(&mut self) -> Poll<Result<(), SendError<T>>> {
+        let waker = Arc::clone(&self.woken).into();
+        let mut context = task::Context::from_waker(&waker);
+        Pin::new(&mut self.future).poll(&mut context)
+    }
+
+    fn woken(&self) -> usize {
+        self.woken.0.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn a_task_waits_for_room_and_is_woken_once_for_it() {
+    let (sender, mut source) = channel(1);
+    let mut worker = Worker::open(&mut source).with_room(1);
+    let (mut first, mut second) = (
+        Task::new(sender.send_async(1)),
+        Task::new(sender.send_async(2)),
+    );
+    assert_eq!((first.poll(), second.poll()), (Ready(Ok(())), Pending));
+    assert_eq!(second.woken(), 0);
+    assert_eq!(worker.step().unwrap(), Read::More);
+    assert_eq!(second.woken(), 1);
+    assert_eq!(second.poll(), Ready(Ok(())));
+    drop((first, second));
+    assert_eq!(worker.stop().messages, [1, 2]);
+}
+
+/// Room that a task was told of and does not use goes to the next.
+#[test]
+fn a_task_that_goes_away_leaves_its_place_to_the_next() {
+    let (sender, mut source) = channel(1);
+    let mut worker = Worker::open(&mut source).with_room(1);
+    sender.try_send(1).unwrap();
+    let tasks = [2, 3, 4].map(|number| Task::new(sender.send_async(number)));
+    let [mut first, mut second, mut third] = tasks;
+    assert_eq!(
+        (first.poll(), second.poll(), third.poll()),
+        (Pending, Pending, Pending)
+    );
+    // One that waits in the middle goes away: nobody is told.
+    drop(second);
+    assert_eq!((first.woken(), third.woken()), (0, 0));
+    assert_eq!(worker.step().unwrap(), Read::More);
+    assert_eq!((first.woken(), third.woken()), (1, 0));
+    drop(first);
+    assert_eq!(third.woken(), 1);
+    assert_eq!(third.poll(), Ready(Ok(())));
+    assert_eq!(worker.stop().messages, [1, 4]);
+}
+
+#[test]
+fn a_task_that_waits_gets_its_message_back_when_the_source_ends() {
+    let (sender, source) = channel(1);
+    sender.try_send(1).unwrap();
+    let mut task = Task::new(sender.send_async(2));
+    assert_eq!(task.poll(), Pending);
+    sender.close();
+    assert_eq!(task.woken(), 1);
+    assert_eq!(task.poll(), Ready(Err(SendError(2))));
+    drop(source);
 }

@@ -100,6 +100,11 @@ pub trait Writer<M>: Send {
     fn checkpoint(&mut self) -> Result<Option<Position>, ConnectorError> {
         Ok(None)
     }
+
+    /// Says that the application is ending: nothing comes any more beside what is on its way. A writer that could
+    /// wait for the outside for ever may limit that from here on, and fail in [`Writer::write`] or
+    /// [`Writer::flush`]. Called once; calls of both follow. By default it does nothing.
+    fn end(&mut self) {}
 }
 
 /// Brings the output of whole epochs to a destination, after their checkpoint is committed.

@@ -10,7 +10,7 @@
 //! pressure can always go on unless a sink is blocked; waiting cannot form a circle.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wallaroo_core::{Clock, PartitionId, Waker};
@@ -78,11 +78,14 @@ pub(crate) struct Control {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) partitions: Vec<PartitionName>,
     pub(crate) watch: Watch,
+    /// Operators of sources that may still read, of all workers.
+    sources: AtomicUsize,
 }
 
 impl Control {
     pub(crate) fn new(
         workers: usize,
+        sources: usize,
         levels: usize,
         start: Time,
         limits: Limits,
@@ -102,6 +105,7 @@ impl Control {
             clock,
             partitions,
             watch: Watch::new(workers),
+            sources: AtomicUsize::new(sources * workers),
         }
     }
 
@@ -145,6 +149,18 @@ impl Control {
 
     pub(crate) fn is_pausing(&self) -> bool {
         self.pausing.load(Ordering::Acquire)
+    }
+
+    /// Whether the run is to end, not only the generation: it has been stopped, or all has been read.
+    pub(crate) fn is_ending(&self) -> bool {
+        !self.is_pausing() && (self.is_stopping() || self.sources.load(Ordering::Acquire) == 0)
+    }
+
+    /// An operator of sources has nothing more to read.
+    pub(crate) fn source_ended(&self) {
+        if self.sources.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.wake_all();
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

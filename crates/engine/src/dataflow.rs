@@ -35,6 +35,8 @@ pub(crate) struct Parts {
     pub(crate) sources: Rc<SourceShared>,
     /// Addresses of the operators that wait for time, credit or pressure.
     pub(crate) addresses: Vec<Vec<usize>>,
+    /// Of the operators of sinks, which are told when the run is to end.
+    pub(crate) sink_addresses: Vec<Vec<usize>>,
 }
 
 /// Streams along edges whose target is not built yet.
@@ -106,6 +108,7 @@ impl<'a> Builder<'a> {
                 last: Vec::new(),
                 sources: Rc::new(sources),
                 addresses: Vec::new(),
+                sink_addresses: Vec::new(),
             },
             wakes: Vec::new(),
         }
@@ -204,6 +207,7 @@ impl<'a> Builder<'a> {
             region.level,
         );
         let wake = sink.borrow().as_ref().map(|sink| Arc::clone(&sink.wake));
+        self.parts.sink_addresses.push(address.clone());
         self.wakes.extend(wake.map(|wake| (wake, address)));
         self.parts.sinks.push(sink);
     }

@@ -7,6 +7,7 @@ use std::fmt;
 use wallaroo_core::{Code, ConnectorError, Location, NodeId, NodeKind, Plan};
 
 use crate::panics::{NO_TEXT, caught};
+use crate::status::NodeCounts;
 use crate::watch::StuckStage;
 
 /// Longest part of a message shown in an error text, in bytes.
@@ -88,10 +89,12 @@ pub enum Failure {
         error: ConnectorError,
     },
     /// A sink cannot be written.
-    #[error("the sink {sink:?} failed: {}", .error.full_text())]
+    #[error("the sink {sink:?} failed: {}{}", .error.full_text(), waiting_text(*.waiting))]
     Sink {
         /// The sink.
         sink: String,
+        /// Messages that had come to the sink and that a lost connection kept it from taking.
+        waiting: u64,
         /// Why.
         error: ConnectorError,
     },
@@ -150,6 +153,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// A sink that gave its connection up leaves more behind than it had taken.
+    pub(crate) fn with_waiting(mut self, counts: &NodeCounts) -> Failure {
+        if let Failure::Sink { waiting, error, .. } = &mut self
+            && error.code() == Some(Code::SinkLost)
+        {
+            *waiting = counts.waiting();
+        }
+        self
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -187,6 +200,14 @@ impl fmt::Display for UndrainedSink {
             1 => write!(f, "1 message waits for the sink {name:?}"),
             _ => write!(f, "{waiting} messages wait for the sink {name:?}"),
         }
+    }
+}
+
+fn waiting_text(waiting: u64) -> String {
+    match waiting {
+        0 => String::new(),
+        1 => "; 1 more message waited for it".to_owned(),
+        _ => format!("; {waiting} more messages waited for it"),
     }
 }
 
@@ -236,7 +257,11 @@ impl Connector {
     ) -> Result<R, Failure> {
         Connector::caught(&name, call)?.map_err(|error| match name() {
             Connector::Source(source_name) => Failure::Source { source_name, error },
-            Connector::Sink(sink) => Failure::Sink { sink, error },
+            Connector::Sink(sink) => Failure::Sink {
+                sink,
+                waiting: 0,
+                error,
+            },
         })
     }
 

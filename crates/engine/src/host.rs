@@ -326,6 +326,9 @@ pub trait ErasedWriter: Send {
     /// # Errors
     /// When something taken cannot be delivered.
     fn flush(&mut self) -> Result<Write, ConnectorError>;
+
+    /// As [`wallaroo_core::Writer::end`].
+    fn end(&mut self);
 }
 
 /// The messages of a dead-letter output.

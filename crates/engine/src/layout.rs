@@ -76,6 +76,12 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// How many regions read sources.
+    pub(crate) fn source_regions(&self) -> usize {
+        let regions = self.regions.iter();
+        regions.filter(|region| region.level == 0).count()
+    }
+
     /// # Errors
     /// When states feed each other in a circle.
     pub(crate) fn of(

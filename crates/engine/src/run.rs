@@ -394,6 +394,7 @@ fn generations(
             .unwrap_or(workers);
         let control = Arc::new(Control::new(
             workers.get(),
+            layout.source_regions(),
             layout.levels,
             time,
             options.limits,
@@ -518,6 +519,7 @@ fn open_sink(
         name: node.name.clone(),
         node: id,
         writer,
+        ends: false,
         wake,
     })
 }

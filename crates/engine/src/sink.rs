@@ -28,7 +28,19 @@ pub(crate) struct OpenSink {
     pub(crate) name: String,
     pub(crate) node: NodeId,
     pub(crate) writer: Box<dyn ErasedWriter>,
+    /// Whether the writer has been told that the run ends.
+    pub(crate) ends: bool,
     pub(crate) wake: Arc<WakeSlot>,
+}
+
+impl OpenSink {
+    /// Tells the writer once that the run ends.
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.ends, true) {
+            return Ok(());
+        }
+        Connector::caught(|| Connector::Sink(self.name.clone()), || self.writer.end())
+    }
 }
 
 /// The sink as its operator and its worker share it; empty on the workers that do not own it.
@@ -107,11 +119,19 @@ impl SinkOperator {
                 self.pending.push_back((capability, input, contents));
             }
         }
-        if let Err(failure) = self.write() {
+        if let Err(failure) = self.tell_of_end().and_then(|()| self.write()) {
             self.control.fail(failure);
         }
         if frontier.is_none() && self.pending.is_empty() {
             self.reached.finish();
+        }
+    }
+
+    /// Tells the writer when nothing more is to come.
+    fn tell_of_end(&mut self) -> Result<(), Failure> {
+        match self.sink.borrow_mut().as_mut() {
+            Some(sink) if self.control.is_ending() => sink.end(),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -132,6 +152,7 @@ impl SinkOperator {
             node,
             writer,
             wake,
+            ..
         }) = sink.as_mut()
         else {
             assert!(
@@ -144,12 +165,12 @@ impl SinkOperator {
         let name = || Connector::Sink(name.clone());
         while let Some((_, _, contents)) = pending.front_mut() {
             let before = contents.messages.len();
-            Connector::call(name, || {
-                write_to(writer.as_mut(), contents.messages.as_mut())
-            })?;
+            let write = || write_to(writer.as_mut(), contents.messages.as_mut());
+            let counts = &counts[node.index()];
+            Connector::call(name, write).map_err(|failure| failure.with_waiting(counts))?;
             let left = contents.messages.len();
-            counts[node.index()].add_in(before - left);
-            counts[node.index()].sub_waiting(before - left);
+            counts.add_in(before - left);
+            counts.sub_waiting(before - left);
             *unflushed = true;
             if left > 0 {
                 return Ok(());
@@ -159,7 +180,12 @@ impl SinkOperator {
                 pools[input].give(contents);
             }
         }
-        if *unflushed && Connector::call(name, || writer.flush())? == Write::Done {
+        let counts = &counts[node.index()];
+        let mut flush = || {
+            let flushed = Connector::call(name, || writer.flush());
+            flushed.map_err(|failure| failure.with_waiting(counts))
+        };
+        if *unflushed && flush()? == Write::Done {
             *unflushed = false;
         }
         Ok(())

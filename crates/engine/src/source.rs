@@ -366,6 +366,7 @@ impl SourceRegion {
         self.capabilities.clear();
         self.open = false;
         self.reached.finish();
+        self.shared.control.source_ended();
         Ok(())
     }
 

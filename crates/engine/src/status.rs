@@ -45,6 +45,11 @@ impl NodeCounts {
         self.flushing.store(flushing, Ordering::Relaxed);
     }
 
+    /// Messages that have come to a sink and that its writer has not taken.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// What a sink has not delivered, if anything.
     pub(crate) fn undrained(&self, name: &str) -> Option<UndrainedSink> {
         let waiting = self.waiting.load(Ordering::Relaxed);

@@ -91,7 +91,7 @@ fn drive(worker: &mut Worker, shared: &Shared) -> Assets {
     );
     let mut parts = dataflow::build(worker, shared, assets);
     let control = &shared.control;
-    for address in &parts.addresses {
+    for address in parts.addresses.iter().chain(&parts.sink_addresses) {
         let activator = worker.sync_activator_for(address.clone());
         // Fails only when the worker has gone, and then there is nobody to wake.
         control.add_waker(Waker::new(move || {
@@ -130,6 +130,11 @@ fn flush_sinks(parts: &Parts, shared: &Shared, me: usize) {
     for sink in &parts.sinks {
         let mut sink = sink.borrow_mut();
         let Some(sink) = sink.as_mut() else { continue };
+        if shared.control.is_ending()
+            && let Err(failure) = sink.end()
+        {
+            shared.control.fail(failure);
+        }
         loop {
             let name = || Connector::Sink(sink.name.clone());
             let flushed = Connector::call(name, || sink.writer.flush());

@@ -152,4 +152,8 @@ impl<M: Messages> ErasedWriter for WriterOf<M> {
     fn flush(&mut self) -> Result<Write, ConnectorError> {
         self.writer.flush()
     }
+
+    fn end(&mut self) {
+        self.writer.end();
+    }
 }

@@ -54,6 +54,8 @@ impl ErasedWriter for TestWriter {
     fn flush(&mut self) -> Result<Write, ConnectorError> {
         Ok(Write::Done)
     }
+
+    fn end(&mut self) {}
 }
 
 /// What a sink has taken, rows as text without their line ends.

@@ -1,8 +1,10 @@
 use std::io::Write as _;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
 
 use wallaroo::{
-    App, ByteSource, Code, Error, ErrorKind, FrameHeader, Options, source, tcp_listener,
+    App, ByteSource, Code, Error, ErrorKind, FrameHeader, Options, iter, source, tcp_listener,
+    tcp_sink,
 };
 use wallaroo_acceptance::ending;
 
@@ -78,4 +80,37 @@ fn a_frame_of_64_mb_is_refused_by_the_default_limit() {
              message \x04\0\0\0; {POLICY}"
         ),
     );
+}
+
+/// The application waited for the server for ever.
+#[test]
+fn a_server_that_is_gone_at_the_end_ends_the_application_with_what_was_not_delivered() {
+    // Small rows fit into the sink; of large ones most wait in front of it, so that it cannot be flushed.
+    for (bytes, workers) in [(10, 1), (10, 2), (1 << 20, 1), (1 << 20, 2)] {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = free.local_addr().expect("it is bound").to_string();
+        drop(free);
+        let rows = vec!["x".repeat(bytes); 12];
+        let sink = tcp_sink(address)
+            .give_up_after(Duration::from_millis(1))
+            .lines();
+        let app = App::new("gone").add(source("rows", iter(rows)).to_sink("server", sink));
+        let error = ending::failure(app, Options::with_workers(workers));
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::Unavailable, Code::SinkLost),
+            "{error}"
+        );
+        let text = error.to_string();
+        let number_before = |what: &str| -> u64 {
+            let before = text
+                .split(what)
+                .next()
+                .and_then(|text| text.split(' ').next_back());
+            before.and_then(|number| number.parse().ok()).unwrap_or(0)
+        };
+        let undelivered = number_before(" rows to") + number_before(" row to");
+        let waited = number_before(" more message");
+        assert_eq!(undelivered + waited, 12, "{text}");
+    }
 }

@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use wallaroo_core::{ConnectorError, Encoder, Position, Publisher, Rows, Sink, Waker, Writer};
@@ -16,6 +17,7 @@ use super::encoders::{
 };
 use super::publish::FilePublisher;
 use super::{Discard, Encoded, file, stream, tcp};
+
 use crate::connectors::address::{Address, host_and_port};
 use crate::connectors::formats::BoxError;
 use crate::connectors::framing::FrameHeader;
@@ -53,6 +55,7 @@ enum Target {
     },
     Tcp {
         address: String,
+        give_up_after: Duration,
     },
     Discard,
 }
@@ -94,11 +97,25 @@ pub fn file_sink(path: impl AsRef<Path>) -> ByteSink<FileOutput> {
 /// Writes to a TCP server at `address` (`HOST:PORT`), and connects again whenever the connection is lost.
 ///
 /// What had been handed to the system when a connection broke is lost; a row that was cut is sent again
-/// whole. While there is no connection, about 4 MiB wait and then the application does.
+/// whole. While there is no connection, about 4 MiB wait and then the application does. When the application ends and the
+/// server takes nothing for 30 seconds, or what [`give_up_after`](ByteSink::give_up_after) says, the sink fails (WAL-0402).
 pub fn tcp_sink(address: impl Into<String>) -> ByteSink<TcpOutput> {
     ByteSink::new(Target::Tcp {
         address: address.into(),
+        give_up_after: tcp::GIVE_UP_AFTER,
     })
+}
+
+impl ByteSink<TcpOutput> {
+    /// How long to go on, when the application is ending, with a server that takes nothing: because it cannot be reached,
+    /// or does not read. 30 seconds by default. Then the sink fails, and so the application; the error tells how many
+    /// rows were not delivered. Before the end there is no limit: the application waits.
+    pub fn give_up_after(mut self, time: Duration) -> Self {
+        if let Target::Tcp { give_up_after, .. } = &mut self.target {
+            *give_up_after = time;
+        }
+        self
+    }
 }
 
 impl ByteSink<FileOutput> {
@@ -183,7 +200,10 @@ impl<K: 'static> Sink<Rows> for ByteSink<K> {
         match &self.target {
             Target::Stdout => stream::stdout(preamble, waker),
             Target::File { path, append, .. } => file::open(path, *append, preamble, waker),
-            Target::Tcp { address } => tcp::open(host_and_port(address)?, preamble, waker),
+            Target::Tcp {
+                address,
+                give_up_after,
+            } => tcp::open(host_and_port(address)?, *give_up_after, preamble, waker),
             Target::Discard => Ok(Box::new(Discard)),
         }
     }
@@ -226,7 +246,13 @@ impl<K: 'static> Sink<Rows> for ByteSink<K> {
                     at_once,
                 }
             }
-            Address::Tcp(address) => Target::Tcp { address },
+            Address::Tcp(address) => Target::Tcp {
+                address,
+                give_up_after: match self.target {
+                    Target::Tcp { give_up_after, .. } => give_up_after,
+                    Target::Stdout | Target::File { .. } | Target::Discard => tcp::GIVE_UP_AFTER,
+                },
+            },
             Address::Stdout => Target::Stdout,
             Address::Discard => Target::Discard,
         };

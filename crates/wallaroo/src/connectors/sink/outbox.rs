@@ -29,6 +29,8 @@ struct Inner {
     writing: bool,
     /// Whether the worker wants to be woken.
     wanted: bool,
+    /// Whether the application is ending.
+    ending: bool,
     closed: bool,
     failed: Option<Failure>,
 }
@@ -38,13 +40,14 @@ struct Inner {
 pub(super) struct Failure {
     pub(super) text: String,
     pub(super) help: &'static str,
+    pub(super) code: Code,
 }
 
 impl Failure {
     fn error(&self) -> ConnectorError {
         ConnectorError::new(self.text.clone())
             .with_help(self.help)
-            .with_code(Code::SinkWrite)
+            .with_code(self.code)
     }
 }
 
@@ -108,6 +111,12 @@ impl Outbox {
         })
     }
 
+    /// Worker: says that the application is ending.
+    pub(super) fn end(&self) {
+        self.lock().ending = true;
+        self.news.notify_one();
+    }
+
     /// Worker: asks the thread to end.
     pub(super) fn close(&self) {
         self.lock().closed = true;
@@ -152,19 +161,30 @@ impl Outbox {
         self.waker.wake();
     }
 
-    /// Thread: waits, unless it is asked to end. Says whether it is.
+    /// Thread: waits, unless it is asked to end, or the application begins to. Says whether it is asked.
     pub(super) fn pause(&self, time: Duration) -> bool {
         let inner = self.lock();
         if inner.closed {
             return true;
         }
+        let ending = inner.ending;
         match self
             .news
-            .wait_timeout_while(inner, time, |inner| !inner.closed)
+            .wait_timeout_while(inner, time, |inner| !inner.closed && inner.ending == ending)
         {
             Ok((inner, _)) => inner.closed,
             Err(poisoned) => poisoned.into_inner().0.closed,
         }
+    }
+
+    /// Thread: whether the application is ending.
+    pub(super) fn is_ending(&self) -> bool {
+        self.lock().ending
+    }
+
+    /// Thread: how many rows wait that it has not got.
+    pub(super) fn waiting(&self) -> usize {
+        Messages::len(&self.lock().waiting)
     }
 
     /// Thread: whether it is asked to end.

@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use wallaroo_core::{ConnectorError, Rows, Waker, Write, Writer};
+use wallaroo_core::{Code, ConnectorError, Rows, Waker, Write, Writer};
 
 use super::csv::Preamble;
 use super::outbox::{Failure, Outbox};
@@ -67,6 +67,7 @@ fn failure(name: &str, error: &io::Error) -> Failure {
     Failure {
         text: format!("cannot write to {name}: {}", reason(error)),
         help,
+        code: Code::SinkWrite,
     }
 }
 

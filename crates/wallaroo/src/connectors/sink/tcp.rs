@@ -5,7 +5,8 @@
 //! say what the other side has read.
 //!
 //! **Invariants.** Rows are written in order, and on one connection whole: after a loss the row that was cut
-//! is sent again from its start. Attempts are 0.1 s to 5 s apart, and never end while the writer lives.
+//! is sent again from its start. Attempts are 0.1 s to 5 s apart. They never end while the application runs; when it ends,
+//! they do once the server has taken nothing for a time.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
@@ -13,27 +14,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing::{info, warn};
-use wallaroo_core::{
-    Clock, Code, ConnectorError, Messages, Rows, SystemClock, Timestamp, Waker, Write, Writer,
-};
+use wallaroo_core::{Clock, Code, ConnectorError, Messages, Rows, Timestamp, Waker, Write, Writer};
 
 use super::csv::Preamble;
-use super::outbox::Outbox;
+use super::outbox::{Failure, Outbox};
 use crate::connectors::reason::reason;
 use crate::connectors::threads;
 
 mod backoff;
+mod patience;
 
 use backoff::Backoff;
+use patience::Patience;
 
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time without a connection a person is told.
 const WARN_AFTER: Duration = Duration::from_secs(2);
 
+/// How long a server may take nothing when the application is ending, unless set otherwise.
+// Long enough for a server that is being restarted; a person who waits for the end would not wait much longer.
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+/// How long one write waits before the thread looks whether it should go on.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Starts to connect to `address`, which is `HOST:PORT`.
 pub(super) fn open(
     address: String,
+    give_up_after: Duration,
     preamble: Preamble,
     waker: &Waker,
 ) -> Result<Box<dyn Writer<Rows>>, ConnectorError> {
@@ -47,7 +55,8 @@ pub(super) fn open(
         preamble,
         shared: Arc::clone(&shared),
         backoff,
-        clock: SystemClock::new(),
+        patience: Patience::new(give_up_after),
+        in_hand: 0,
         stream: None,
         is_new: true,
         was_lost: false,
@@ -84,6 +93,10 @@ impl Writer<Rows> for TcpWriter {
     fn flush(&mut self) -> Result<Write, ConnectorError> {
         self.shared.outbox.flush()
     }
+
+    fn end(&mut self) {
+        self.shared.outbox.end();
+    }
 }
 
 impl Drop for TcpWriter {
@@ -109,7 +122,9 @@ struct Connection {
     preamble: Preamble,
     shared: Arc<Shared>,
     backoff: Backoff,
-    clock: SystemClock,
+    patience: Patience,
+    /// Rows that it has got and not sent.
+    in_hand: usize,
     stream: Option<TcpStream>,
     /// Whether the connection has not had the header.
     is_new: bool,
@@ -123,11 +138,12 @@ impl Connection {
         // Connects before there is anything to send, so that a wrong address shows at once.
         while self.connect() && self.shared.outbox.next(&mut rows) {
             while !Messages::is_empty(&rows) {
-                if !self.connect() {
+                self.in_hand = Messages::len(&rows);
+                if !self.connect() || !self.send(&mut rows) {
                     return;
                 }
-                self.send(&mut rows);
             }
+            self.in_hand = 0;
         }
         if let Some(mut stream) = self.stream.take() {
             // Closing with bytes unread would reset the connection under the rows on their way.
@@ -137,15 +153,15 @@ impl Connection {
         self.shared.set(None);
     }
 
-    /// Makes sure that there is a connection. False when the worker has gone.
+    /// Makes sure that there is a connection. False when the worker has gone, or there is no more patience.
     fn connect(&mut self) -> bool {
         if self.stream.is_some() {
             return true;
         }
-        let began = self.clock.now();
+        let began = self.patience.clock.now();
         let mut warned = false;
         loop {
-            match connect_to(&self.address) {
+            match connect_to(&self.address, self.patience.look_every()) {
                 Ok((stream, shared)) => {
                     self.shared.set(Some(shared));
                     if self.shared.outbox.is_closed() {
@@ -158,15 +174,19 @@ impl Connection {
                     (self.stream, self.is_new) = (Some(stream), true);
                     return true;
                 }
-                Err(error) => warned |= self.warn_once(began, warned, &error),
+                Err(error) => {
+                    warned |= self.warn_once(began, warned, &error);
+                    if self.gives_up(&reason(&error)) {
+                        return false;
+                    }
+                }
             }
-            let patience = WARN_AFTER.saturating_sub(self.clock.now().since(began));
-            let pause = self.backoff.next();
-            let pause = if warned || patience.is_zero() {
-                pause
-            } else {
-                pause.min(patience)
-            };
+            let now = self.patience.clock.now();
+            let until_warning = WARN_AFTER.saturating_sub(now.since(began));
+            let mut pause = self.backoff.next().min(self.patience.left());
+            if !warned && !until_warning.is_zero() {
+                pause = pause.min(until_warning);
+            }
             if self.shared.outbox.pause(pause) {
                 return false;
             }
@@ -174,7 +194,7 @@ impl Connection {
     }
 
     fn warn_once(&self, began: Timestamp, warned: bool, error: &io::Error) -> bool {
-        let due = !warned && self.clock.now().since(began) >= WARN_AFTER;
+        let due = !warned && self.patience.clock.now().since(began) >= WARN_AFTER;
         if due {
             let (code, reason) = (Code::SinkLost, reason(error));
             warn!(%code, address = %self.address, %reason, "sink has no connection; rows wait, then the application");
@@ -182,37 +202,82 @@ impl Connection {
         due
     }
 
-    /// Sends rows from the front, until all are sent or the connection is lost.
-    fn send(&mut self, rows: &mut Rows) {
-        let Some(stream) = &mut self.stream else {
-            return;
+    /// Gives up when the application is ending and the server has taken nothing for too long. True if so.
+    fn gives_up(&mut self, reason: &str) -> bool {
+        let rows = self.in_hand + self.shared.outbox.waiting();
+        let is_ending = self.shared.outbox.is_ending();
+        if self.patience.lasts(is_ending) || rows == 0 {
+            return false;
+        }
+        let (address, time) = (&self.address, self.patience.time);
+        let plural = if rows == 1 { "" } else { "s" };
+        self.shared.outbox.fail(Failure {
+            text: format!(
+                "cannot deliver {rows} row{plural} to {address}: {reason}; gave up {time:?} after the end"
+            ),
+            help: "check that the receiver runs and reads, or let the sink wait longer with give_up_after",
+            code: Code::SinkLost,
+        });
+        true
+    }
+
+    /// Sends rows from the front, until all are sent or the connection is lost. False when there is no more patience.
+    fn send(&mut self, rows: &mut Rows) -> bool {
+        let Some(mut stream) = self.stream.take() else {
+            return true;
         };
         let mut sent = 0;
-        let result = is_open(stream).and_then(|()| {
+        let result = is_open(&mut stream).and_then(|()| {
             if self.is_new {
-                stream.write_all(self.preamble.get().map_or(&[], Vec::as_slice))?;
+                let preamble = Arc::clone(&self.preamble);
+                let header = preamble.get().map_or(&[][..], Vec::as_slice);
+                self.write(&mut stream, header, &mut 0)?;
                 self.is_new = false;
             }
-            while sent < rows.remaining().len() {
-                match stream.write(&rows.remaining()[sent..]) {
-                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                    Ok(count) => sent += count,
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
+            self.write(&mut stream, rows.remaining(), &mut sent)
         });
         rows.consume(whole_rows(rows, sent));
-        if let Err(error) = result {
-            self.stream = None;
-            self.was_lost = true;
-            self.shared.set(None);
-            if !self.shared.outbox.is_closed() {
-                warn!(address = %self.address, reason = %reason(&error), "sink lost its connection, connecting again");
+        self.in_hand = Messages::len(rows);
+        if result.as_ref().is_err_and(is_slow)
+            && self.gives_up("it is connected, and reads nothing")
+        {
+            return false;
+        }
+        let Err(error) = result else {
+            self.stream = Some(stream);
+            return true;
+        };
+        self.was_lost = true;
+        self.shared.set(None);
+        if !self.shared.outbox.is_closed() {
+            warn!(address = %self.address, reason = %reason(&error), "sink lost its connection, connecting again");
+        }
+        true
+    }
+
+    /// Writes all bytes; `sent` tells how far it came. A server that does not read is waited for, as long as there is
+    /// patience.
+    fn write(&mut self, stream: &mut TcpStream, bytes: &[u8], sent: &mut usize) -> io::Result<()> {
+        while *sent < bytes.len() {
+            match stream.write(&bytes[*sent..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    *sent += count;
+                    self.patience.renew();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error)
+                    if is_slow(&error) && self.patience.lasts(self.shared.outbox.is_ending()) => {}
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
+}
+
+/// Whether a write has not failed, but waited long enough to look around.
+fn is_slow(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// How many rows the first `bytes` bytes hold.
@@ -225,7 +290,7 @@ fn whole_rows(rows: &Rows, bytes: usize) -> usize {
 }
 
 /// A connection, twice: to write to, and to shut down from elsewhere.
-fn connect_to(address: &str) -> io::Result<(TcpStream, TcpStream)> {
+fn connect_to(address: &str, write_timeout: Duration) -> io::Result<(TcpStream, TcpStream)> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
@@ -235,6 +300,7 @@ fn connect_to(address: &str) -> io::Result<(TcpStream, TcpStream)> {
             }
             Ok(stream) => {
                 stream.set_nodelay(true)?;
+                stream.set_write_timeout(Some(write_timeout))?;
                 let other = stream.try_clone()?;
                 return Ok((stream, other));
             }

@@ -408,6 +408,49 @@ mod tcp {
         output.flush();
     }
 
+    /// What a sink tells that gives up at the end, after it has taken as many of the rows as it could.
+    fn given_up(output: &mut Output<String>, rows: &[String]) -> (Code, String) {
+        let mut rows = output.encode(rows);
+        let _ = output.writer.write(&mut rows).unwrap();
+        output.writer.end();
+        loop {
+            match output.writer.flush() {
+                Ok(Write::Blocked) => output.woken.recv_timeout(PATIENCE).unwrap(),
+                ended => return refusal(ended),
+            }
+        }
+    }
+
+    /// It waited for ever.
+    #[test]
+    fn a_server_that_cannot_be_reached_at_the_end_is_given_up() {
+        let (gone, address) = listener();
+        drop(gone);
+        let sink = tcp_sink(address.clone()).give_up_after(Duration::from_millis(1));
+        let mut output = Output::open(sink.lines()).unwrap();
+        let rows = ["one", "two", "three"].map(str::to_owned);
+        let text = format!(
+            "cannot deliver 3 rows to {address}: nothing listens there; gave up 1ms after the end; \
+             check that the receiver runs and reads, or let the sink wait longer with give_up_after"
+        );
+        assert_eq!(given_up(&mut output, &rows), (Code::SinkLost, text));
+    }
+
+    #[test]
+    fn a_server_that_reads_nothing_at_the_end_is_given_up() {
+        let (listener, address) = listener();
+        let sink = tcp_sink(address).give_up_after(Duration::from_millis(1));
+        let mut output = Output::open(sink.lines()).unwrap();
+        let _connection = accept(&listener);
+        // More than the buffers of both sockets.
+        let (code, text) = given_up(&mut output, &["x".repeat(32 << 20)]);
+        assert_eq!(code, Code::SinkLost);
+        assert!(
+            text.contains("cannot deliver 1 row to") && text.contains("reads nothing"),
+            "{text}"
+        );
+    }
+
     #[test]
     fn a_row_cut_by_a_loss_is_sent_again_whole() {
         let (listener, address) = listener();

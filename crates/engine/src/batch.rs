@@ -6,6 +6,8 @@
 //! **Invariants.** Columns that are present have one entry per message. A batch that reaches an operator is
 //! never empty. Batches do not leave the process.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
@@ -103,13 +105,31 @@ impl Distributor<Batch> for ByDestination {
     fn flush<T: Clone, P: Push<Message<T, Batch>>>(&mut self, _: &Stamp<T>, _: &mut [P]) {}
 }
 
-/// Spent contents of one edge, shared by all workers.
+/// Spent contents of one edge that no worker keeps for itself.
 #[derive(Debug, Clone)]
-pub(crate) struct Pool {
+pub(crate) struct SharedPool {
     spent: Arc<ArrayQueue<Box<Contents>>>,
 }
 
-/// Spent batches kept per edge.
+/// Spent contents of one edge, as one worker sees them: first its own, then those of all.
+///
+/// A worker fills again what it has emptied itself, last emptied first: that is still in its cache, while what another
+/// core has emptied must be fetched from there, line by line.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool {
+    #[expect(
+        clippy::vec_box,
+        reason = "they come and go in boxes; unboxing would copy them twice"
+    )]
+    own: Rc<RefCell<Vec<Box<Contents>>>>,
+    shared: SharedPool,
+}
+
+/// Spent batches that a worker keeps per edge.
+// What a worker sends and gets between two rests; more would only be colder.
+const OWN_BATCHES: usize = 8;
+
+/// Spent batches kept per edge for all workers.
 // More than a few batches are in flight between two busy workers; what does not fit is freed.
 const POOL_BATCHES: usize = 64;
 
@@ -117,16 +137,27 @@ const POOL_BATCHES: usize = 64;
 // Several times a full batch of ordinary messages (2,048 of 100 bytes).
 const POOLED_BYTES: usize = 1 << 20;
 
-impl Pool {
+impl SharedPool {
     pub(crate) fn new() -> Self {
-        Pool {
+        SharedPool {
             spent: Arc::new(ArrayQueue::new(POOL_BATCHES)),
+        }
+    }
+}
+
+impl Pool {
+    /// The pool of a worker.
+    pub(crate) fn of(shared: &SharedPool) -> Self {
+        Pool {
+            own: Rc::default(),
+            shared: shared.clone(),
         }
     }
 
     /// Empty contents with buffers that have been used before, if there are any.
     pub(crate) fn take(&self) -> Option<Box<Contents>> {
-        self.spent.pop()
+        let own = self.own.borrow_mut().pop();
+        own.or_else(|| self.shared.spent.pop())
     }
 
     /// Gives contents back.
@@ -135,7 +166,12 @@ impl Pool {
             return;
         }
         contents.clear();
-        // A full pool drops them, which is what should happen to them.
-        let _ = self.spent.push(contents);
+        let mut own = self.own.borrow_mut();
+        if own.len() < OWN_BATCHES {
+            own.push(contents);
+        } else {
+            // A full pool drops them, which is what should happen to them.
+            let _ = self.shared.spent.push(contents);
+        }
     }
 }

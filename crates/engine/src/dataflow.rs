@@ -46,6 +46,8 @@ type Inputs<'a, 'scope> = Vec<(&'a Edge, Stream<'scope, Time, Batch>)>;
 
 struct Builder<'a> {
     shared: &'a Shared,
+    /// By edge.
+    pools: Vec<Pool>,
     owners: Owners,
     sink_numbers: SinkNumbers,
     tables: Vec<Table>,
@@ -86,6 +88,7 @@ impl<'a> Builder<'a> {
         };
         Builder {
             shared,
+            pools: shared.pools.iter().map(Pool::of).collect(),
             owners: Owners {
                 groups: shared.groups,
                 assignment: Arc::clone(&shared.assignment),
@@ -151,7 +154,7 @@ impl<'a> Builder<'a> {
     }
 
     fn pools(&self, region: &Region) -> Vec<Pool> {
-        let pool = |edge: &EdgeIndex| self.shared.pools[*edge].clone();
+        let pool = |edge: &EdgeIndex| self.pools[*edge].clone();
         region.inputs.iter().map(pool).collect()
     }
 
@@ -161,7 +164,6 @@ impl<'a> Builder<'a> {
             layout,
             control,
             counts,
-            pools,
             ..
         } = self.shared;
         let outbox = Outbox::new(
@@ -169,7 +171,7 @@ impl<'a> Builder<'a> {
             layout,
             region,
             &self.sink_numbers,
-            pools,
+            &self.pools,
             &self.owners,
             control,
         );

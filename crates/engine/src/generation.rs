@@ -13,7 +13,7 @@ use timely::WorkerConfig;
 use wallaroo_core::{KeyGroupCount, NodeId};
 use wallaroo_state::{Assignment, WorkerIndex};
 
-use crate::batch::Pool;
+use crate::batch::SharedPool;
 use crate::baton::Baton;
 use crate::closing::{close, close_sink};
 use crate::control::{Control, Epoch};
@@ -53,7 +53,12 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
     let program = Arc::clone(&setting.program);
     let is_simulated = control.clock.is_simulated();
     let shared = Arc::new(Shared {
-        pools: setting.layout.edges.iter().map(|_| Pool::new()).collect(),
+        pools: setting
+            .layout
+            .edges
+            .iter()
+            .map(|_| SharedPool::new())
+            .collect(),
         program: setting.program,
         layout: setting.layout,
         control: setting.control,

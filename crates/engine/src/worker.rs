@@ -12,7 +12,7 @@ use timely::worker::Worker;
 use wallaroo_core::{KeyGroupCount, Waker, Write};
 use wallaroo_state::Assignment;
 
-use crate::batch::Pool;
+use crate::batch::SharedPool;
 use crate::baton::Baton;
 use crate::control::{Control, Epoch};
 use crate::dataflow::{self, Parts};
@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) layout: Layout,
     pub(crate) control: Arc<Control>,
     pub(crate) counts: Arc<[NodeCounts]>,
-    pub(crate) pools: Vec<Pool>,
+    pub(crate) pools: Vec<SharedPool>,
     pub(crate) assignment: Arc<Assignment>,
     pub(crate) groups: KeyGroupCount,
     pub(crate) listener: Option<Arc<dyn EpochListener>>,

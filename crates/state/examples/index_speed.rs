@@ -77,8 +77,8 @@ impl Indexed {
     fn run<K: Key>(&mut self, batch: &[(K, f64)]) {
         self.slots.clear();
         for (key, _) in batch {
-            let resolved = self.index.resolve(key.hash(), key);
-            self.slots.push(resolved.expect("keys are short").slot);
+            let resolved = self.index.resolve_touched(key.hash(), key);
+            self.slots.push(resolved.expect("keys are short"));
         }
         self.update(batch);
     }
@@ -90,8 +90,8 @@ impl Indexed {
         self.hashes.extend(batch.iter().map(|(key, _)| key.hash()));
         self.slots.clear();
         for ((key, _), hash) in batch.iter().zip(&self.hashes) {
-            let resolved = self.index.resolve(*hash, key);
-            self.slots.push(resolved.expect("keys are short").slot);
+            let resolved = self.index.resolve_touched(*hash, key);
+            self.slots.push(resolved.expect("keys are short"));
         }
         self.update(batch);
     }
@@ -99,7 +99,6 @@ impl Indexed {
     #[inline]
     fn update<K>(&mut self, batch: &[(K, f64)]) {
         for ((_, value), slot) in batch.iter().zip(&self.slots) {
-            self.index.touch(*slot);
             self.objects.get_mut(*slot).update(*value);
         }
     }

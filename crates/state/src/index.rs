@@ -1,15 +1,12 @@
 //! [`KeyIndex`]: from a key to its slot, and which slots changed since the last checkpoint.
 //!
-//! One small hash table per key group holds 12-byte entries: the key's hash and the slot. The key itself is in the
-//! slot's header and compared only when the hashes agree, and not even then while all keys are integers, of which no two
-//! share a hash ([`Key::is_told_by_hash`]). Small tables bound the pause of a rehash (a thousandth of the keys), and a
-//! key group moves to another worker by taking its table.
+//! One small hash table per key group (`index/table.rs`) holds the key's hash, the slot and the mark. The key itself is
+//! in the slot's header and compared only when the hashes agree, and not even then while all keys are integers, of which
+//! no two share a hash ([`Key::is_told_by_hash`]). Small tables bound the pause of a rehash (a thousandth of the keys),
+//! and a key group moves to another worker by taking its table.
 //!
-//! The whole hash is in the entry and the marks are in an array of their own, so that the path of a known integer key
-//! does not touch the headers. With half hashes and with marks in the headers, 8 bytes less per key, a record of
-//! examples/index_speed cost 10.7 instead of 8.1 ns with 10k integers; with 1M the difference was noise. Rejected: own
-//! tables with a cache line per bucket, compared cell by cell (3% faster at 10k keys, before the cost of full buckets)
-//! or by vector (slower in baseline x86-64), and linear probing (slower from 10k keys on).
+//! Hash and mark are in the table, so that the path of a known integer key that was touched before is one cache line, and
+//! headers are not on it.
 //!
 //! Exactly one epoch is open. [`KeyIndex::touch`] marks a slot as changed in it; [`KeyIndex::take_dirty`] closes it,
 //! tells what a checkpoint must contain and opens the next. A mark is the number of the epoch of a slot's last touch, so
@@ -23,17 +20,22 @@
 //! - Nothing depends on the order of a hash table: what comes out is in slot order or in order of first touch.
 //! - Deliberately absent: the objects. Hosts keep them in arrays by slot.
 
-use hashbrown::HashTable;
 use wallaroo_core::key::{Key, KeyError, KeyGroup, KeyGroupCount, KeyHash, StoredKey};
 
 use crate::slot::{ChunkIndex, Slot};
 
 mod headers;
+mod table;
 
 use headers::{Header, Headers};
+use table::{Entry, Table};
 
 /// The mark of a slot that was not touched since it was given to its key.
 const CLEAN: u32 = 0;
+
+/// An index of no more keys is likely to be in the cache of the core.
+// Half of the second level cache of common processors, at 25 to 50 bytes per key.
+const CACHED_KEYS: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests;
@@ -43,10 +45,8 @@ mod tests;
 pub struct KeyIndex {
     groups: KeyGroupCount,
     /// By key group.
-    tables: Box<[HashTable<Entry>]>,
+    tables: Box<[Table]>,
     headers: Headers,
-    /// By slot: the mark of the epoch in which it was last touched, or [`CLEAN`].
-    marks: Vec<u32>,
     /// Whether every key is told by its hash.
     is_told_by_hash: bool,
     len: usize,
@@ -60,36 +60,6 @@ pub struct KeyIndex {
     has_freed_touches: bool,
     /// Keys released in the open epoch.
     removed: Vec<StoredKey>,
-}
-
-/// One key in the table of its group.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// The low and the high half of the key's hash; two fields, because one would be aligned to 8 bytes.
-    hash: [u32; 2],
-    slot: Slot,
-}
-
-const _: () = assert!(size_of::<Entry>() == 12);
-
-impl Entry {
-    #[inline]
-    fn new(hash: KeyHash, slot: Slot) -> Self {
-        Self {
-            hash: [hash.low(), hash.high()],
-            slot,
-        }
-    }
-
-    #[inline]
-    fn has(&self, hash: KeyHash) -> bool {
-        self.hash == [hash.low(), hash.high()]
-    }
-
-    fn table_hash(&self) -> u64 {
-        let [low, high] = self.hash.map(u64::from);
-        table_hash(KeyHash(high << 32 | low))
-    }
 }
 
 /// The answer of [`KeyIndex::resolve`].
@@ -126,9 +96,8 @@ impl KeyIndex {
     pub fn new(groups: KeyGroupCount) -> Self {
         Self {
             groups,
-            tables: groups.groups().map(|_| HashTable::new()).collect(),
+            tables: groups.groups().map(|_| Table::default()).collect(),
             headers: Headers::default(),
-            marks: Vec::new(),
             is_told_by_hash: true,
             len: 0,
             key_bytes: 0,
@@ -145,23 +114,46 @@ impl KeyIndex {
     ///
     /// # Errors
     /// [`KeyError`] if the key is unknown and too long or too deep to be stored.
-    // Inlined with the one case that integers take; the rest would only fill registers of the caller's loop.
-    #[inline(always)]
     pub fn resolve<K: Key + ?Sized>(
         &mut self,
         hash: KeyHash,
         key: &K,
     ) -> Result<Resolved, KeyError> {
-        if key.is_told_by_hash() && self.is_told_by_hash {
-            let table = &self.tables[self.groups.group_of(hash).index()];
-            if let Some(entry) = table.find(table_hash(hash), |entry| entry.has(hash)) {
-                return Ok(Resolved {
-                    slot: entry.slot,
-                    created: false,
-                });
-            }
+        self.resolve_marked(hash, key).map(|(resolved, _)| resolved)
+    }
+
+    /// The slot of a key as by [`KeyIndex::resolve`], which is then touched.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the key is unknown and too long or too deep to be stored.
+    // Inlined with the one case that integers take; the rest would only fill registers of the caller's loop.
+    #[inline(always)]
+    pub fn resolve_touched<K: Key + ?Sized>(
+        &mut self,
+        hash: KeyHash,
+        key: &K,
+    ) -> Result<Slot, KeyError> {
+        if key.is_told_by_hash()
+            && self.is_told_by_hash
+            && let Some((slot, mark)) = self.table(hash).at_home(hash)
+            && mark == self.mark
+        {
+            return Ok(slot);
         }
         self.resolve_by_key(hash, key)
+    }
+
+    /// The hashes among `hashes` for which [`KeyIndex::prefetch`] is worth its cost: all, or none if the index is likely to
+    /// be in the cache.
+    #[must_use]
+    pub fn worth_fetching<'a>(&self, hashes: &'a [KeyHash]) -> &'a [KeyHash] {
+        if self.len > CACHED_KEYS { hashes } else { &[] }
+    }
+
+    /// Fetches what [`KeyIndex::resolve_touched`] will need for a hash into the cache.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: KeyHash) {
+        self.table(hash).prefetch(hash);
     }
 
     #[inline(never)]
@@ -169,32 +161,50 @@ impl KeyIndex {
         &mut self,
         hash: KeyHash,
         key: &K,
-    ) -> Result<Resolved, KeyError> {
-        match self.find(hash, key) {
-            Some(slot) => Ok(Resolved {
-                slot,
-                created: false,
-            }),
-            None => self.create(hash, key).map(|slot| Resolved {
-                slot,
-                created: true,
-            }),
+    ) -> Result<Slot, KeyError> {
+        let (resolved, mark) = self.resolve_marked(hash, key)?;
+        if mark != self.mark {
+            self.mark_touched(hash, resolved.slot);
         }
+        Ok(resolved.slot)
+    }
+
+    /// The slot of a key, which gets one if it has none, and its mark.
+    #[inline]
+    fn resolve_marked<K: Key + ?Sized>(
+        &mut self,
+        hash: KeyHash,
+        key: &K,
+    ) -> Result<(Resolved, u32), KeyError> {
+        if let Some(entry) = self.entry(hash, key) {
+            let created = false;
+            let slot = entry.slot;
+            return Ok((Resolved { slot, created }, entry.mark));
+        }
+        let slot = self.create(hash, key)?;
+        let created = true;
+        Ok((Resolved { slot, created }, CLEAN))
+    }
+
+    #[inline(always)]
+    fn table(&self, hash: KeyHash) -> &Table {
+        &self.tables[self.groups.group_of(hash).index()]
+    }
+
+    #[inline]
+    fn entry<K: Key + ?Sized>(&self, hash: KeyHash, key: &K) -> Option<Entry> {
+        debug_assert_eq!(hash, key.hash(), "the hash is the key's");
+        let is_told_by_hash = self.is_told_by_hash && key.is_told_by_hash();
+        self.table(hash).find(hash, |slot| {
+            is_told_by_hash || key.matches(&self.headers.get(slot).key)
+        })
     }
 
     /// The slot of a key, if it has one. `hash` must be the key's.
     #[inline]
     #[must_use]
     pub fn find<K: Key + ?Sized>(&self, hash: KeyHash, key: &K) -> Option<Slot> {
-        debug_assert_eq!(hash, key.hash(), "the hash is the key's");
-        let table = &self.tables[self.groups.group_of(hash).index()];
-        let is_told_by_hash = self.is_told_by_hash && key.is_told_by_hash();
-        table
-            .find(table_hash(hash), |entry| {
-                entry.has(hash)
-                    && (is_told_by_hash || key.matches(&self.headers.get(entry.slot).key))
-            })
-            .map(|entry| entry.slot)
+        self.entry(hash, key).map(|entry| entry.slot)
     }
 
     /// The key of a slot.
@@ -221,13 +231,16 @@ impl KeyIndex {
     ///
     /// # Panics
     /// If the slot has no key.
-    #[inline]
     pub fn touch(&mut self, slot: Slot) -> bool {
-        let mark = &mut self.marks[slot.index()];
-        let is_first = *mark != self.mark;
+        let hash = self.headers.live(slot).map(|header| header.key.hash());
+        let hash = hash.unwrap_or_else(|| panic!("slot {slot} has no key"));
+        self.mark_touched(hash, slot)
+    }
+
+    fn mark_touched(&mut self, hash: KeyHash, slot: Slot) -> bool {
+        let table = &mut self.tables[self.groups.group_of(hash).index()];
+        let is_first = table.replace_mark(hash, slot, self.mark) != self.mark;
         if is_first {
-            assert!(self.headers.live(slot).is_some(), "slot {slot} has no key");
-            *mark = self.mark;
             self.touched.push(slot);
         }
         is_first
@@ -240,8 +253,8 @@ impl KeyIndex {
         removed.sort_unstable();
         removed.dedup();
         removed.retain(|key| {
-            let slot = self.find(key.hash(), key);
-            slot.is_none_or(|slot| self.marks[slot.index()] != self.mark)
+            let entry = self.entry(key.hash(), key);
+            entry.is_none_or(|entry| entry.mark != self.mark)
         });
         if std::mem::take(&mut self.has_freed_touches) {
             touched = self.without_freed(&touched);
@@ -272,15 +285,7 @@ impl KeyIndex {
     /// # Panics
     /// If the slot has no key.
     pub fn release(&mut self, slot: Slot) -> Option<ChunkIndex> {
-        let header = self.live(slot);
-        let (group, hash) = (header.group, header.key.hash());
-        let table = &mut self.tables[group.index()];
-        table
-            .find_entry(table_hash(hash), |entry| entry.slot == slot)
-            .expect("every live slot is in the table of its group")
-            .remove();
-        shrink(table);
-        let (header, chunk) = self.free(slot);
+        let (header, chunk) = self.remove(slot);
         self.removed.push(header.key);
         chunk
     }
@@ -318,10 +323,7 @@ impl KeyIndex {
     /// If there is no such group.
     #[must_use]
     pub fn slots_in_group(&self, group: KeyGroup) -> Vec<Slot> {
-        let mut slots: Vec<Slot> = self.tables[group.index()]
-            .iter()
-            .map(|entry| entry.slot)
-            .collect();
+        let mut slots: Vec<Slot> = self.tables[group.index()].slots().collect();
         slots.sort_unstable();
         slots
     }
@@ -332,10 +334,9 @@ impl KeyIndex {
     /// If there is no such group.
     pub fn take_group(&mut self, group: KeyGroup) -> TakenGroup {
         let slots = self.slots_in_group(group);
-        self.tables[group.index()] = HashTable::new();
         let mut taken = TakenGroup::default();
         for slot in slots {
-            let (header, chunk) = self.free(slot);
+            let (header, chunk) = self.remove(slot);
             taken.entries.push((header.key, slot));
             taken.released_chunks.extend(chunk);
         }
@@ -352,12 +353,11 @@ impl KeyIndex {
     /// Bytes of memory the index takes, objects not included.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let tables: usize = self.tables.iter().map(HashTable::allocation_size).sum();
+        let tables: usize = self.tables.iter().map(Table::memory_bytes).sum();
         tables
             + size_of_val(&*self.tables)
             + self.headers.memory_bytes()
             + self.key_bytes
-            + self.marks.capacity() * size_of::<u32>()
             + self.touched.capacity() * size_of::<Slot>()
             + self.removed.capacity() * size_of::<StoredKey>()
             + self
@@ -384,27 +384,20 @@ impl KeyIndex {
         self.key_bytes += key.heap_bytes();
         self.is_told_by_hash &= key.is_told_by_hash();
         let slot = self.headers.insert(key, group);
-        if slot.index() >= self.marks.len() {
-            self.marks.resize(self.headers.capacity(), CLEAN);
-        }
-        let entry = Entry::new(hash, slot);
-        self.tables[group.index()].insert_unique(entry.table_hash(), entry, Entry::table_hash);
+        let mark = CLEAN;
+        self.tables[group.index()].insert(Entry { hash, slot, mark });
         Ok(slot)
     }
 
-    /// Frees a slot whose entry is gone already.
-    fn free(&mut self, slot: Slot) -> (Header, Option<ChunkIndex>) {
+    /// Takes a slot's key out of its table and frees the slot.
+    fn remove(&mut self, slot: Slot) -> (Header, Option<ChunkIndex>) {
+        let header = self.live(slot);
+        let (group, hash) = (header.group, header.key.hash());
+        let mark = self.tables[group.index()].remove(hash, slot);
         let (header, chunk) = self.headers.remove(slot);
         self.len -= 1;
         self.key_bytes -= header.key.heap_bytes();
-        let mark = std::mem::replace(&mut self.marks[slot.index()], CLEAN);
         self.has_freed_touches |= mark == self.mark;
-        if chunk.is_some() {
-            self.marks.truncate(self.headers.capacity());
-            if self.marks.len() < self.marks.capacity() / 4 {
-                self.marks.shrink_to(self.marks.len() * 2);
-            }
-        }
         if self.len == 0 {
             self.is_told_by_hash = true;
         }
@@ -415,13 +408,13 @@ impl KeyIndex {
     fn without_freed(&mut self, touched: &[Slot]) -> Vec<Slot> {
         let mut kept = Vec::with_capacity(touched.len());
         for slot in touched.iter().copied() {
-            if let Some(mark) = self
-                .marks
-                .get_mut(slot.index())
-                .filter(|mark| **mark == self.mark)
-            {
-                // A slot freed, given to another key and touched again is in the list twice.
-                *mark = CLEAN;
+            let Some(header) = self.headers.live(slot) else {
+                continue;
+            };
+            let hash = header.key.hash();
+            let table = &mut self.tables[header.group.index()];
+            // A slot freed, given to another key and touched again is in the list twice.
+            if table.replace_mark(hash, slot, CLEAN) == self.mark {
                 kept.push(slot);
             }
         }
@@ -432,23 +425,10 @@ impl KeyIndex {
         self.mark = self.mark.wrapping_add(1);
         if self.mark == CLEAN {
             // Marks of 2^32 epochs ago would look like those to come.
-            self.marks.fill(CLEAN);
+            for table in &mut self.tables {
+                table.fill_marks(CLEAN);
+            }
             self.mark = CLEAN + 1;
         }
-    }
-}
-
-/// The hash a table sees: the halves of the key's hash exchanged. A table takes a 7-bit tag from the top bits and the
-/// bucket from the low bits; the top bits of the key's hash are spent on the group and would make all tags equal.
-#[inline]
-fn table_hash(hash: KeyHash) -> u64 {
-    hash.0.rotate_left(32)
-}
-
-/// Gives memory back once a table is less than a quarter full.
-fn shrink(table: &mut HashTable<Entry>) {
-    if table.len() < table.capacity() / 4 || table.is_empty() {
-        // Room for twice the entries, so that the next shrink or growth is far.
-        table.shrink_to(table.len() * 2, Entry::table_hash);
     }
 }

@@ -7,8 +7,8 @@
 //! **It is not** an engine, a store or a cache: no threads, no I/O, no time, no eviction. It knows neither messages nor
 //! checkpoints; it tells which objects a checkpoint must contain.
 //!
-//! **Limits**: 2^32 slots per index; keys up to 64 KiB; 1 to 32,768 key groups. An index costs 36 bytes per slot, 15 to
-//! 30 bytes per key in its tables, 32 bytes per key group, and the heap part of keys above 16 canonical bytes.
+//! **Limits**: 2^32 slots per index; keys up to 64 KiB; 1 to 32,768 key groups. An index costs 32 bytes per slot, 26 to
+//! 51 bytes per key in its tables, 24 bytes per key group, and the heap part of keys above 16 canonical bytes.
 //!
 //! **Example**
 //! ```
@@ -36,6 +36,7 @@ mod assignment;
 mod changes;
 mod index;
 mod objects;
+mod raw;
 mod slot;
 
 pub use assignment::{Assignment, Move, WorkerIndex};

@@ -6,7 +6,12 @@
 //! - Deliberately absent: keys and marks, which are in [`KeyIndex`](crate::KeyIndex). Whoever releases a slot there
 //!   resets its object here.
 
+use crate::raw;
 use crate::slot::{CHUNK_SLOTS, ChunkIndex, Slot};
+
+/// Objects that take no more than this are likely to be in the cache of the core.
+// Half of the second level cache of common processors.
+const CACHED_BYTES: usize = 512 << 10;
 
 /// The objects of one state on one worker, by slot.
 #[derive(Debug)]
@@ -31,9 +36,25 @@ impl<S: Default> Objects<S> {
             .get(chunk)
             .is_none_or(|objects| offset >= objects.len())
         {
-            self.grow(slot);
+            return self.grow(slot);
         }
         &mut self.chunks[chunk][offset]
+    }
+
+    /// Fetches the object of a slot into the cache, if there is one.
+    #[inline(always)]
+    pub fn prefetch(&self, slot: Slot) {
+        if let Some(object) = self.get(slot) {
+            raw::prefetch(object);
+        }
+    }
+
+    /// The slots among `slots` whose objects are worth to be fetched ahead of time: all, or none if the objects are
+    /// likely to be in the cache.
+    #[must_use]
+    pub fn worth_fetching<'a>(&self, slots: &'a [Slot]) -> &'a [Slot] {
+        let bytes = self.chunks.len() * CHUNK_SLOTS * size_of::<S>();
+        if bytes > CACHED_BYTES { slots } else { &[] }
     }
 
     /// The object of a slot, if there was ever one in it or behind it.
@@ -85,7 +106,7 @@ impl<S: Default> Objects<S> {
     // Not the whole chunk: a default may be large, and a state may have one object.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, slot: Slot) {
+    fn grow(&mut self, slot: Slot) -> &mut S {
         let (chunk, offset) = (slot.chunk().index(), slot.offset());
         if chunk >= self.chunks.len() {
             self.chunks.resize_with(chunk + 1, Vec::new);
@@ -95,6 +116,7 @@ impl<S: Default> Objects<S> {
             objects.reserve_exact(CHUNK_SLOTS - objects.len());
         }
         objects.resize_with(offset + 1, S::default);
+        &mut objects[offset]
     }
 }
 

@@ -303,12 +303,11 @@ impl Executor {
                         index: position,
                         cause: none.cause(),
                     })?;
-                    let resolved = index.resolve(key.hash(), key).map_err(|error| Failed {
+                    let resolved = index.resolve_touched(key.hash(), key);
+                    slots.push(resolved.map_err(|error| Failed {
                         index: position,
                         cause: Cause::Key(error),
-                    })?;
-                    index.touch(resolved.slot);
-                    slots.push(resolved.slot);
+                    })?);
                 }
                 Ok(())
             }

@@ -176,11 +176,6 @@ impl Headers {
             })
     }
 
-    /// The number of slots there is memory for, absent chunks between present ones included.
-    pub(super) fn capacity(&self) -> usize {
-        self.chunks.len() * CHUNK_SLOTS
-    }
-
     /// One more than the highest live slot that could be; no live slot is at or above it.
     pub(super) fn slot_bound(&self) -> usize {
         // At most one present chunk is empty and the last one is not absent, so this looks at two chunks at most.

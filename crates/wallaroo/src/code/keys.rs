@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wallaroo_core::messages::downcast;
 use wallaroo_core::{Key, KeyError, KeyHash, Messages, StoredKey};
 use wallaroo_engine::host::{Cause, Failed, KeyExtractor, Keyed};
-use wallaroo_state::{KeyIndex, Resolved, Slot};
+use wallaroo_state::{KeyIndex, Slot};
 
 use super::as_json;
 use crate::message::Message;
@@ -57,24 +57,17 @@ impl<T> Find<T> for OneKey {
     }
 }
 
-/// Marks the slot of a message as touched, if its key could be stored.
+/// The slot of a message, if its key could be stored.
 #[inline]
-fn touched(
-    index: &mut KeyIndex,
-    resolved: Result<Resolved, KeyError>,
-    position: usize,
-) -> Result<Slot, Failed> {
-    match resolved {
-        Ok(resolved) => {
-            index.touch(resolved.slot);
-            Ok(resolved.slot)
-        }
-        Err(error) => Err(Failed {
-            index: position,
-            cause: Cause::Key(error),
-        }),
-    }
+fn slot_of(resolved: Result<Slot, KeyError>, position: usize) -> Result<Slot, Failed> {
+    resolved.map_err(|error| Failed {
+        index: position,
+        cause: Cause::Key(error),
+    })
 }
+
+/// How many messages before its turn the place of a key is fetched.
+const FETCH_AHEAD: usize = 16;
 
 /// The code of a `key_by`.
 pub(crate) struct KeyCode<T, F> {
@@ -125,16 +118,23 @@ impl<T: Message, F: Find<T>> KeyExtractor for KeyCode<T, F> {
                     progress.set(start + offset);
                     let resolved = self
                         .find
-                        .with(message, |key| index.resolve(key.hash(), key));
-                    slots.push(touched(index, resolved, start + offset)?);
+                        .with(message, |key| index.resolve_touched(key.hash(), key));
+                    slots.push(slot_of(resolved, start + offset)?);
                 }
             }
             (None, Some(hashes)) => {
-                let hashed = messages[range.clone()].iter().zip(&hashes[range]);
+                let hashes = &hashes[range.clone()];
+                let ahead = index.worth_fetching(hashes);
+                let hashed = messages[range].iter().zip(hashes);
                 for (offset, (message, hash)) in hashed.enumerate() {
                     progress.set(start + offset);
-                    let resolved = self.find.with(message, |key| index.resolve(*hash, key));
-                    slots.push(touched(index, resolved, start + offset)?);
+                    if let Some(hash) = ahead.get(offset + FETCH_AHEAD) {
+                        index.prefetch(*hash);
+                    }
+                    let resolved = self
+                        .find
+                        .with(message, |key| index.resolve_touched(*hash, key));
+                    slots.push(slot_of(resolved, start + offset)?);
                 }
             }
             (Some(origin), hashes) => {
@@ -143,9 +143,9 @@ impl<T: Message, F: Find<T>> KeyExtractor for KeyCode<T, F> {
                     let at = origin[position] as usize;
                     let resolved = self.find.with(&messages[at], |key| {
                         let hash = hashes.map_or_else(|| key.hash(), |hashes| hashes[at]);
-                        index.resolve(hash, key)
+                        index.resolve_touched(hash, key)
                     });
-                    slots.push(touched(index, resolved, position)?);
+                    slots.push(slot_of(resolved, position)?);
                 }
             }
         }

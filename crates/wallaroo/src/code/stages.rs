@@ -64,6 +64,9 @@ impl<T: Message, O: Message, R: Emit<O>, F: Fn(&T) -> R> Stage for StageCode<T, 
     }
 }
 
+/// How many messages before its turn a state object is fetched.
+const FETCH_AHEAD: usize = 8;
+
 /// A state computation.
 pub(crate) struct StateCode<T, O, S, R, F> {
     function: Arc<F>,
@@ -99,11 +102,15 @@ impl<T: Message, O: Message, S: StateObject, R: Emit<O>, F: Fn(&mut S, &T) -> R>
             .downcast_mut::<Table<S>>()
             .expect("one state has objects of one type");
         let (start, end) = (input.range.start, input.range.end);
+        let ahead = table.objects.worth_fetching(slots);
         let taken = downcast::<Vec<T>>(input.messages)[start..end]
             .iter()
             .zip(*slots);
         for (index, (message, slot)) in (start..end).zip(taken) {
             input.progress.set(index);
+            if let Some(slot) = ahead.get(index - start + FETCH_AHEAD) {
+                table.objects.prefetch(*slot);
+            }
             if preserve {
                 table.save(*slot).map_err(|error| Failed {
                     index,
@@ -176,11 +183,15 @@ where
             .downcast_mut::<Table<S>>()
             .expect("one state has objects of one type");
         let (start, end) = (input.range.start, input.range.end);
+        let ahead = table.objects.worth_fetching(slots);
         let taken = downcast::<Vec<T>>(input.messages)[start..end]
             .iter()
             .zip(*slots);
         for (index, (message, slot)) in (start..end).zip(taken) {
             input.progress.set(index);
+            if let Some(slot) = ahead.get(index - start + FETCH_AHEAD) {
+                table.objects.prefetch(*slot);
+            }
             if preserve {
                 table.save(*slot).map_err(|error| Failed {
                     index,

@@ -60,6 +60,8 @@ pub struct KeyIndex {
     has_freed_touches: bool,
     /// Keys released in the open epoch.
     removed: Vec<StoredKey>,
+    /// Slots given to a key by [`KeyIndex::resolve_touched`] and neither kept nor undone.
+    created: Vec<Slot>,
 }
 
 /// The answer of [`KeyIndex::resolve`].
@@ -105,6 +107,7 @@ impl KeyIndex {
             touched: Vec::new(),
             has_freed_touches: false,
             removed: Vec::new(),
+            created: Vec::new(),
         }
     }
 
@@ -122,7 +125,8 @@ impl KeyIndex {
         self.resolve_marked(hash, key).map(|(resolved, _)| resolved)
     }
 
-    /// The slot of a key as by [`KeyIndex::resolve`], which is then touched.
+    /// The slot of a key as by [`KeyIndex::resolve`], which is then touched. A slot that was created for it is among
+    /// [`KeyIndex::created`].
     ///
     /// # Errors
     /// [`KeyError`] if the key is unknown and too long or too deep to be stored.
@@ -162,11 +166,14 @@ impl KeyIndex {
         hash: KeyHash,
         key: &K,
     ) -> Result<Slot, KeyError> {
-        let (resolved, mark) = self.resolve_marked(hash, key)?;
+        let (Resolved { slot, created }, mark) = self.resolve_marked(hash, key)?;
         if mark != self.mark {
-            self.mark_touched(hash, resolved.slot);
+            self.mark_touched(hash, slot);
         }
-        Ok(resolved.slot)
+        if created {
+            self.created.push(slot);
+        }
+        Ok(slot)
     }
 
     /// The slot of a key, which gets one if it has none, and its mark.
@@ -290,6 +297,28 @@ impl KeyIndex {
         chunk
     }
 
+    /// Slots created by [`KeyIndex::resolve_touched`] since [`KeyIndex::keep_created`], in order; released ones may be
+    /// among them.
+    #[must_use]
+    pub fn created(&self) -> &[Slot] {
+        &self.created
+    }
+
+    /// Forgets which slots were created: their keys stay.
+    pub fn keep_created(&mut self) {
+        self.created.clear();
+    }
+
+    /// Takes back that a slot was created, as if its key had never come: leaves no tombstone and no touch.
+    ///
+    /// Reset the slot's object as well, and release a returned chunk as after [`KeyIndex::release`].
+    ///
+    /// # Panics
+    /// If the slot has no key.
+    pub fn undo_created(&mut self, slot: Slot) -> Option<ChunkIndex> {
+        self.remove(slot).1
+    }
+
     /// How many keys there are.
     #[inline]
     #[must_use]
@@ -360,6 +389,7 @@ impl KeyIndex {
             + self.key_bytes
             + self.touched.capacity() * size_of::<Slot>()
             + self.removed.capacity() * size_of::<StoredKey>()
+            + self.created.capacity() * size_of::<Slot>()
             + self
                 .removed
                 .iter()

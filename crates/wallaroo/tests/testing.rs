@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wallaroo::testing::{self, START, Test, input};
 use wallaroo::{
-    App, Code, Context, DeadLetter, ErrorKind, Message, State, discard, iter, memory, source,
-    stdout,
+    App, Code, Context, DeadLetter, ErrorKind, Message, OnError, State, discard, iter, memory,
+    source, stdout,
 };
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -179,6 +179,60 @@ fn wrong_inputs_are_refused_by_name() {
         Code::SendType,
         r#"cannot send messages of type u64 to the source "ticks": its messages are of type testing::Tick; send that type"#,
     );
+}
+
+/// A state computation that forgets at a price of one, and fails at zero.
+fn forgets_at_one(
+    stock: &mut Stock,
+    tick: &Tick,
+    context: &mut Context<'_, u64>,
+) -> Result<(), String> {
+    if tick.price == 1 {
+        context.forget();
+    }
+    stock.on_tick(tick).map(|_| ())
+}
+
+/// A call that failed for a key without object once left an object with the default value behind.
+#[test]
+fn a_failing_call_makes_no_object() {
+    let app = || {
+        let stocks = State::<Stock>::new("stocks");
+        App::new("stocks").add(
+            source("ticks", iter(Vec::<Tick>::new()))
+                .key_by(|tick| &tick.symbol)
+                .to_state_with(&stocks, forgets_at_one)
+                .on_error(OnError::Skip)
+                .end(),
+        )
+    };
+    let cases: [(&str, &[u64]); 7] = [
+        ("first call fails", &[0]),
+        ("all calls fail", &[0, 0, 0]),
+        ("fails behind a forget", &[5, 1, 0]),
+        ("fails behind a forget, again", &[1, 0, 1, 0, 0]),
+        ("fails, then an object", &[0, 7]),
+        ("object, then fails", &[7, 0, 0]),
+        ("forgotten, then an object", &[0, 1, 0, 7, 0]),
+    ];
+    for seed in 0..20 {
+        let rounds = cases.iter().map(|(_, prices)| prices.len()).max();
+        let ticks = (0..rounds.unwrap_or_default()).flat_map(|round| {
+            let price = move |(name, prices): &(&str, &[u64])| {
+                prices.get(round).map(|price| tick(name, *price))
+            };
+            cases.iter().filter_map(price)
+        });
+        let test = Test::new(app()).send("ticks", ticks);
+        let results = test.seed(seed).run().expect("failing calls are skipped");
+        let found = results.state::<Stock>("stocks");
+        let keys: Vec<String> = found.keys().map(ToString::to_string).collect();
+        let mut expected = cases[4..].iter().map(|(name, _)| format!("{name:?}"));
+        assert_eq!(keys.len(), 3, "{keys:?}");
+        assert!(expected.all(|name| keys.contains(&name)), "{keys:?}");
+        let whole = Stock { high: 7, ticks: 1 };
+        assert!(found.values().all(|stock| *stock == whole), "{found:?}");
+    }
 }
 
 #[test]

@@ -212,11 +212,10 @@ fn apply(case: &Case, call: &Call, objects: &mut Replayed) {
         return;
     };
     let place = (state_name(call.state), call.key.clone());
-    let object = objects.entry(place.clone()).or_default();
     if fails(call.node, *failing, &call.item) {
         return;
     }
-    object.add(&call.item);
+    objects.entry(place.clone()).or_default().add(&call.item);
     if *may_forget && forgets(call.node, &call.item) {
         objects.remove(&place);
     }

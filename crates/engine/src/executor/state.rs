@@ -1,13 +1,15 @@
 //! Stages with state: from keys to slots to state objects.
 //!
 //! **Invariants.** A slot handed to a stage is live and touched in the open epoch. An object forgotten in a
-//! call is released after the call, unless a later message of the same call has used it again.
+//! call is released after the call, unless a later message of the same call has used it again. A slot that was
+//! created for messages that have not been handled, because one before them failed or the stage returned early, is
+//! given back: a call that fails for a new key leaves no object.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::ops::Range;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use wallaroo_core::{Key, KeyError, KeyGroupCount, NodeId, NodeKind, OnError, StoredKey};
 use wallaroo_state::{Assignment, KeyIndex, Slot, WorkerIndex};
 
@@ -134,6 +136,26 @@ impl Table {
             self.objects.release_chunk(chunk);
         }
     }
+
+    /// Gives back the slots that were created in a call and are not among the slots it has handled.
+    fn undo_created(&mut self, handled: &[Slot]) {
+        let mut created: HashSet<Slot> = self.index.created().iter().copied().collect();
+        for slot in handled {
+            if created.is_empty() {
+                return;
+            }
+            created.remove(slot);
+        }
+        // In slot order, so that a run does not depend on the order of a hash table.
+        let mut created: Vec<Slot> = created.into_iter().collect();
+        created.sort_unstable();
+        for slot in created {
+            self.objects.reset(slot);
+            if let Some(chunk) = self.index.undo_created(slot) {
+                self.objects.release_chunk(chunk);
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Table {
@@ -247,15 +269,14 @@ impl Executor {
             let slot = scratch.slots[failed.index - range.start];
             self.roll_back(table, slot)?;
         }
-        let reached = called
+        let handled = called
             .as_ref()
-            .map_or_else(|failed| failed.index + 1, |reached| *reached);
-        self.release_forgotten(
-            table,
-            &scratch.slots[..reached - range.start],
-            range.start,
-            &mut scratch.forgotten,
-        );
+            .map_or_else(|failed| failed.index, |reached| *reached);
+        let handled = &scratch.slots[..handled - range.start];
+        self.release_forgotten(table, handled, range.start, &mut scratch.forgotten);
+        if handled.len() < scratch.slots.len() {
+            self.tables[table].undo_created(handled);
+        }
         self.scratch = scratch;
         Ok(match (called, resolved) {
             (Ok(reached), Err(failed)) if reached == failed.index => Err(failed),
@@ -275,6 +296,7 @@ impl Executor {
             unreachable!("called for stages with state")
         };
         let index = &mut self.tables[*table].index;
+        index.keep_created();
         let frame = &self.stack[depth];
         let head = self.head.as_ref().expect("a frame has a head");
         let progress = Cell::new(range.start);

@@ -28,6 +28,7 @@ fn resolve(index: &mut KeyIndex, key: &StoredKey) -> Resolved {
 enum Step {
     Resolve(u32),
     Touch(u32),
+    Undo(u32),
     ReleaseOne(u32),
     ReleaseMany(u32),
     TakeGroup(u16),
@@ -38,6 +39,7 @@ fn any_step(keys: u32, groups: u16) -> impl Strategy<Value = Step> {
     prop_oneof![
         30 => (0..keys).prop_map(Step::Resolve),
         30 => (0..keys).prop_map(Step::Touch),
+        10 => (0..keys).prop_map(Step::Undo),
         20 => (0..keys).prop_map(Step::ReleaseOne),
         1 => (0..4_u32).prop_map(Step::ReleaseMany),
         1 => (0..groups).prop_map(Step::TakeGroup),
@@ -96,6 +98,21 @@ impl Model {
                 let is_first = index.touch(slot);
                 assert_eq!(is_first, self.touched.insert(key(number)));
                 self.ever_touched.insert(key(number));
+            }
+            Step::Undo(number) => {
+                let key = key(number);
+                index.keep_created();
+                let slot = index.resolve_touched(key.hash(), &key).unwrap();
+                if self.slots.contains_key(&key) {
+                    assert!(index.created().is_empty());
+                    self.touched.insert(key.clone());
+                    self.ever_touched.insert(key);
+                } else {
+                    self.released_chunks.remove(&slot.chunk());
+                    assert_eq!(index.created(), [slot]);
+                    let chunk = index.undo_created(slot);
+                    self.chunk_released(chunk);
+                }
             }
             Step::ReleaseOne(number) => {
                 if self.slots.contains_key(&key(number)) {

@@ -70,6 +70,7 @@ pub fn run(case: &Case, mode: Mode) -> Result<Observed, String> {
             seed: case.seed,
             epoch_every: case.epoch_every,
         }),
+        ..Options::default()
     };
     let run = Run::start(testing::program(&app), options).map_err(|error| error.to_string())?;
     // The readers have their own; without this one the channel ends with them.

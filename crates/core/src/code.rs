@@ -105,6 +105,30 @@ codes! {
     Resources = 603,
     /// A run was stopped with a time limit, and had not ended by then.
     Undrained = 604,
+    /// The store cannot be read or written.
+    StoreAccess = 701,
+    /// An object of the store does not hold what was written.
+    StoreDamaged = 702,
+    /// An object of the store that a kept checkpoint needs is missing.
+    StoreMissing = 703,
+    /// Another process has taken the store over.
+    StoreFenced = 704,
+    /// Another process has the store open.
+    StoreLocked = 705,
+    /// The store belongs to another application.
+    StoreApplication = 706,
+    /// The store has another number of key groups.
+    StoreKeyGroups = 707,
+    /// The store was written by a later release.
+    StoreTooNew = 708,
+    /// What was asked for is not in the store.
+    StoreNotFound = 709,
+    /// Something cannot be made in the store.
+    StoreRefused = 710,
+    /// A state object of the store cannot be read by this program.
+    StoreObject = 711,
+    /// The application is not the one whose checkpoint is in the store.
+    StorePlan = 712,
 }
 
 impl fmt::Display for Code {

@@ -14,6 +14,7 @@
 
 mod failing;
 mod keys;
+mod loading;
 mod outbox;
 mod state;
 mod taking;
@@ -36,7 +37,6 @@ use crate::status::NodeCounts;
 
 pub(crate) use keys::FoundKey;
 pub(crate) use outbox::{Outbox, Owners};
-pub use state::Changes;
 pub(crate) use state::Table;
 
 /// Messages per output after which a stage is asked to return.

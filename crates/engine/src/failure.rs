@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use wallaroo_core::{Code, ConnectorError, Location, NodeId, NodeKind, Plan};
+use wallaroo_core::{Code, ConnectorError, KeyGroup, Location, NodeId, NodeKind, Plan};
 
 use crate::panics::{NO_TEXT, caught};
 use crate::status::NodeCounts;
@@ -128,6 +128,24 @@ pub enum Failure {
         /// Why.
         error: String,
     },
+    /// State objects of a checkpoint could not be loaded.
+    #[error("the state {state:?} cannot be loaded, key group {group}: {error}")]
+    Load {
+        /// The state.
+        state: String,
+        /// The key group.
+        group: KeyGroup,
+        /// Why.
+        error: String,
+    },
+    /// What is kept in a store could not be kept.
+    #[error("{error}")]
+    Store {
+        /// Why, and what to do.
+        error: String,
+        /// The code of the error.
+        code: Code,
+    },
     /// The run was stopped with a time limit, and had not ended when it was over.
     #[error("stopped before everything had gone through: {}; make sinks and functions come back sooner, or give more time", undrained_text(.sinks, .stuck, *.queued_bytes))]
     Undrained {
@@ -174,6 +192,8 @@ impl Failure {
             Failure::Source { error, .. } => error.code().unwrap_or(Code::SourceUnreadable),
             Failure::Sink { error, .. } => error.code().unwrap_or(Code::SinkWrite),
             Failure::State { .. } => Code::StateCodec,
+            Failure::Load { .. } => Code::StoreObject,
+            Failure::Store { code, .. } => *code,
             Failure::Undrained { .. } => Code::Undrained,
             Failure::Resources { .. } => Code::Resources,
             Failure::Bug { .. } => Code::Bug,

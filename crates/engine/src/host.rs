@@ -162,6 +162,12 @@ pub trait StateObjects: Send {
     /// When the object has no stored form.
     fn snapshot(&mut self, slot: Slot, bytes: &mut Vec<u8>) -> Result<(), String>;
 
+    /// Makes an object from its snapshot.
+    ///
+    /// # Errors
+    /// When the snapshot is not one of an object of this type.
+    fn restore(&mut self, slot: Slot, bytes: &[u8]) -> Result<(), String>;
+
     /// Takes objects out, to be put into another worker's table by [`StateObjects::put`].
     fn take(&mut self, slots: &[Slot]) -> Box<dyn Any + Send>;
 

@@ -5,9 +5,9 @@
 //! one, have had their effect.
 
 use wallaroo_core::source::Position;
+use wallaroo_state::StateChanges;
 
 use crate::control::Epoch;
-use crate::executor::Changes;
 
 /// Where a source partition stands at the end of an epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub trait EpochListener: Send + Sync {
     fn source_reached(&self, epoch: Epoch, position: SourcePosition);
 
     /// A worker has applied all messages of an epoch to its states. Called for each operator that has states.
-    fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<Changes>);
+    fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<StateChanges>);
 
     /// A generation has ended without a failure: everything read has gone through the sinks, the last epoch
     /// has been reported, and no worker runs. Called on the thread of the run, before the next generation.

@@ -97,10 +97,12 @@ impl From<&Failure> for Error {
             | Failure::Encode { .. }
             | Failure::Panic { .. }
             | Failure::Value { .. }
-            | Failure::State { .. } => ErrorKind::User,
+            | Failure::State { .. }
+            | Failure::Load { .. } => ErrorKind::User,
             Failure::Decode { .. } => ErrorKind::Data,
             Failure::Source { .. }
             | Failure::Sink { .. }
+            | Failure::Store { .. }
             | Failure::Undrained { .. }
             | Failure::Resources { .. } => ErrorKind::Unavailable,
             Failure::Bug { .. } => ErrorKind::Bug,

@@ -156,6 +156,12 @@ impl<S: StateObject> StateObjects for Table<S> {
             .map_err(|error| error.to_string())
     }
 
+    fn restore(&mut self, slot: Slot, bytes: &[u8]) -> Result<(), String> {
+        let object = rmp_serde::from_slice(bytes).map_err(|error| error.to_string())?;
+        *self.objects.get_mut(slot) = object;
+        Ok(())
+    }
+
     fn take(&mut self, slots: &[Slot]) -> Box<dyn Any + Send> {
         let taken: Vec<S> = slots.iter().map(|slot| self.objects.take(*slot)).collect();
         Box::new(taken)

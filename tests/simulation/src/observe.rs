@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 use wallaroo::{ConnectorError, Encoder, Rows, Sink, Write, Writer};
 use wallaroo_core::{StoredKey, Waker};
-use wallaroo_engine::{Changes, Epoch, EpochListener, SourcePosition};
+use wallaroo_engine::{Epoch, EpochListener, SourcePosition};
+use wallaroo_state::StateChanges;
 
 use crate::input::{Item, mix};
 
@@ -98,7 +99,7 @@ pub struct Heard {
     /// By source, partition and epoch the number of the next record.
     pub reached: BTreeMap<(String, String), BTreeMap<u32, u64>>,
     /// By epoch what has changed, in the order in which it was told.
-    pub changes: BTreeMap<u32, Vec<Changes>>,
+    pub changes: BTreeMap<u32, Vec<StateChanges>>,
     /// The last epoch of each generation.
     pub generations: Vec<u32>,
     last: u32,
@@ -123,7 +124,7 @@ impl EpochListener for Listener {
         assert_eq!(known, None, "a partition ends an epoch once");
     }
 
-    fn states_changed(&self, epoch: Epoch, _: usize, changes: Vec<Changes>) {
+    fn states_changed(&self, epoch: Epoch, _: usize, changes: Vec<StateChanges>) {
         let mut heard = self.heard.lock().expect("nobody panics with it");
         heard.last = heard.last.max(epoch.0);
         heard.changes.entry(epoch.0).or_default().extend(changes);
@@ -146,13 +147,15 @@ impl Heard {
     /// When a snapshot cannot be read.
     pub fn apply(&self, epoch: u32, objects: &mut Objects) {
         for changes in self.changes.get(&epoch).into_iter().flatten() {
-            let place = |key: &StoredKey| (changes.state.clone(), key.clone());
-            for key in &changes.removed {
-                objects.remove(&place(key));
-            }
-            for (key, bytes) in &changes.objects {
+            for change in changes.changes() {
+                let key = StoredKey::from_canonical(change.key).expect("the engine has checked it");
+                let place = (change.state.to_owned(), key);
+                let Some(bytes) = change.value else {
+                    objects.remove(&place);
+                    continue;
+                };
                 let object = rmp_serde::from_slice(bytes).expect("what was written can be read");
-                objects.insert(place(key), object);
+                objects.insert(place, object);
             }
         }
     }

@@ -11,8 +11,9 @@ use std::ops::Range;
 
 use hashbrown::{HashMap, HashSet};
 use wallaroo_core::{Key, KeyError, KeyGroupCount, NodeId, NodeKind, OnError, StoredKey};
-use wallaroo_state::{Assignment, KeyIndex, Slot, WorkerIndex};
+use wallaroo_state::{Assignment, Dirty, KeyIndex, Slot, StateChanges, WorkerIndex};
 
+use super::loading::Loading;
 use super::{Executor, HeadKeys, Instance, guarded};
 use crate::failure::Failure;
 use crate::host::{Cause, Failed, Input, Keyed, StateObjects, StateView};
@@ -26,6 +27,8 @@ pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) index: KeyIndex,
     pub(crate) objects: Box<dyn StateObjects>,
+    /// What is still in the checkpoint that the run goes on from.
+    pub(crate) loading: Option<Loading>,
 }
 
 /// State objects that change workers.
@@ -33,17 +36,6 @@ pub(crate) struct Moved {
     pub(crate) state: String,
     pub(crate) keys: Vec<StoredKey>,
     pub(crate) objects: Box<dyn Any + Send>,
-}
-
-/// What an epoch changed in one state on one worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changes {
-    /// Name of the state.
-    pub state: String,
-    /// Snapshot of each object that may have changed.
-    pub objects: Vec<(StoredKey, Vec<u8>)>,
-    /// Keys whose objects are gone.
-    pub removed: Vec<StoredKey>,
 }
 
 /// Buffers of [`Executor::call_state`].
@@ -59,6 +51,7 @@ impl Table {
             name: name.to_owned(),
             index: KeyIndex::new(groups),
             objects,
+            loading: None,
         }
     }
 
@@ -109,26 +102,27 @@ impl Table {
     }
 
     /// Ends an epoch: what has changed in it.
-    fn changes(&mut self) -> Result<Changes, Failure> {
-        let dirty = self.index.take_dirty();
-        let mut objects = Vec::with_capacity(dirty.touched.len());
-        for slot in dirty.touched {
-            let key = self.index.key(slot).clone();
-            let mut bytes = Vec::new();
-            caught(|| self.objects.snapshot(slot, &mut bytes))
-                .unwrap_or_else(panicked)
+    fn changes(&mut self) -> Result<StateChanges, Failure> {
+        let Dirty { touched, removed } = self.index.take_dirty();
+        let mut changes = StateChanges::new(&self.name);
+        for slot in touched {
+            let key = self.index.key(slot);
+            let group = self.index.group(slot).0;
+            changes
+                .object(group, key.as_bytes(), |bytes| {
+                    caught(|| self.objects.snapshot(slot, bytes)).unwrap_or_else(panicked)
+                })
                 .map_err(|error| Failure::State {
                     state: self.name.clone(),
                     key: key.view().to_string(),
                     error,
                 })?;
-            objects.push((key, bytes));
         }
-        Ok(Changes {
-            state: self.name.clone(),
-            objects,
-            removed: dirty.removed,
-        })
+        for key in removed {
+            let group = self.index.group_count().group_of(key.hash());
+            changes.removed(group.0, key.as_bytes());
+        }
+        Ok(changes)
     }
 
     fn forget(&mut self, slot: Slot) {
@@ -200,7 +194,7 @@ impl Executor {
     }
 
     /// Ends an epoch: what has changed in the states of the region.
-    pub(crate) fn changes(&mut self) -> Result<Vec<Changes>, Failure> {
+    pub(crate) fn changes(&mut self) -> Result<Vec<StateChanges>, Failure> {
         self.tables.iter_mut().map(Table::changes).collect()
     }
 
@@ -220,6 +214,7 @@ impl Executor {
         depth: usize,
         range: Range<usize>,
     ) -> Result<Result<usize, Failed>, Failure> {
+        self.load_for(node, depth, range.clone())?;
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.slots.clear();
         let resolved = self.resolve(node, depth, range.clone(), &mut scratch.slots);

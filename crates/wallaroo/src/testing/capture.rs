@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wallaroo_core::{ConnectorError, Messages, Rows, StoredKey, Waker, Write};
 use wallaroo_engine::host::{ErasedSink, ErasedWriter};
-use wallaroo_engine::{Changes, Epoch, EpochListener, SourcePosition};
+use wallaroo_engine::{Epoch, EpochListener, SourcePosition};
+use wallaroo_state::StateChanges;
 
 use super::input::Script;
 
@@ -83,14 +84,17 @@ pub(super) struct Observer {
 impl EpochListener for Observer {
     fn source_reached(&self, _: Epoch, _: SourcePosition) {}
 
-    fn states_changed(&self, _: Epoch, _: usize, changes: Vec<Changes>) {
+    fn states_changed(&self, _: Epoch, _: usize, changes: Vec<StateChanges>) {
         let mut snapshots = lock(&self.snapshots);
-        for change in changes {
-            let objects = snapshots.entry(change.state).or_default();
-            for key in change.removed {
-                objects.remove(&key);
+        for changes in changes {
+            let objects = snapshots.entry(changes.state().to_owned()).or_default();
+            for change in changes.changes() {
+                let key = StoredKey::from_canonical(change.key).expect("the engine has checked it");
+                match change.value {
+                    Some(bytes) => objects.insert(key, bytes.to_vec()),
+                    None => objects.remove(&key),
+                };
             }
-            objects.extend(change.objects);
         }
     }
 

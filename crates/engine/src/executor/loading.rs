@@ -1,0 +1,171 @@
+//! State objects of a checkpoint, loaded one key group at a time.
+//!
+//! **Invariants.** No message is handled before the key group of its key is loaded. A region with nothing else to do
+//! loads what is left.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use wallaroo_core::{Key, KeyGroup, KeyHash, StoredKey};
+use wallaroo_state::{Assignment, WorkerIndex};
+
+use super::state::Table;
+use super::{Executor, HeadKeys, Instance, guarded};
+use crate::failure::Failure;
+use crate::host::{Failed, Keyed};
+use crate::panics::caught;
+use crate::restore::Restore;
+
+/// The key groups of a table that are still in the checkpoint only.
+pub(crate) struct Loading {
+    restore: Arc<Restore>,
+    /// In descending order: the next one is at the end.
+    left: Vec<KeyGroup>,
+}
+
+impl Table {
+    /// Leaves the groups that the worker owns to be loaded when they are needed.
+    pub(crate) fn load_lazily(
+        &mut self,
+        restore: &Arc<Restore>,
+        assignment: &Assignment,
+        me: WorkerIndex,
+    ) {
+        let mut left: Vec<KeyGroup> = assignment
+            .iter()
+            .filter(|(group, owner)| *owner == me && restore.is_unloaded(&self.name, *group))
+            .map(|(group, _)| group)
+            .collect();
+        left.reverse();
+        self.loading = (!left.is_empty()).then(|| Loading {
+            restore: Arc::clone(restore),
+            left,
+        });
+    }
+
+    fn load(&mut self, group: KeyGroup) -> Result<(), Failure> {
+        let Some(Loading { restore, left }) = &mut self.loading else {
+            return Ok(());
+        };
+        let Ok(place) = left.binary_search_by(|other| group.cmp(other)) else {
+            return Ok(());
+        };
+        let (index, objects) = (&mut self.index, &mut self.objects);
+        let mut each = |key: &[u8], snapshot: &[u8]| {
+            let key = StoredKey::from_canonical(key).map_err(|error| error.to_string())?;
+            let resolved = index
+                .resolve(key.hash(), &key)
+                .map_err(|error| error.to_string())?;
+            caught(|| objects.restore(resolved.slot, snapshot))
+                .unwrap_or_else(|text| Err(format!("its Deserialize panicked: {text}")))
+                .map_err(|error| format!("the object of the key {key} cannot be read: {error}"))
+        };
+        restore
+            .stored
+            .load(&self.name, group, &mut each)
+            .map_err(|error| Failure::Load {
+                state: self.name.clone(),
+                group,
+                error,
+            })?;
+        restore.set_loaded(&self.name, group);
+        left.remove(place);
+        if left.is_empty() {
+            self.loading = None;
+        }
+        Ok(())
+    }
+}
+
+impl Executor {
+    /// Leaves the state objects of a checkpoint to be loaded when they are needed.
+    pub(crate) fn load_lazily(
+        &mut self,
+        restore: &Arc<Restore>,
+        assignment: &Assignment,
+        me: WorkerIndex,
+    ) {
+        for table in &mut self.tables {
+            table.load_lazily(restore, assignment, me);
+        }
+    }
+
+    /// Loads one key group that nobody has asked for yet; false when all are loaded.
+    pub(crate) fn load_another(&mut self) -> Result<bool, Failure> {
+        for table in &mut self.tables {
+            if let Some(group) = table
+                .loading
+                .as_ref()
+                .and_then(|loading| loading.left.last())
+            {
+                let group = *group;
+                return table.load(group).map(|()| true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Loads the key groups that a range of frame `depth` needs.
+    pub(super) fn load_for(
+        &mut self,
+        node: usize,
+        depth: usize,
+        range: Range<usize>,
+    ) -> Result<(), Failure> {
+        let Instance::State { table, .. } = &self.nodes[node].code else {
+            return Ok(());
+        };
+        let table = *table;
+        if self.tables[table].loading.is_none() {
+            return Ok(());
+        }
+        let groups = self.tables[table].index.group_count();
+        for hash in self.hashes_of(depth, range) {
+            self.tables[table].load(groups.group_of(hash))?;
+            if self.tables[table].loading.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The key hashes of a range of frame `depth`. A message whose key cannot be had is left out: its stage will fail.
+    fn hashes_of(&mut self, depth: usize, range: Range<usize>) -> Vec<KeyHash> {
+        let frame = &self.stack[depth];
+        let Some(head) = self.head.as_ref() else {
+            return Vec::new();
+        };
+        match &head.keys {
+            HeadKeys::None => Vec::new(),
+            HeadKeys::Stored(keys) => range
+                .filter_map(|position| keys[frame.head_index(position)].as_ref().ok())
+                .map(Key::hash)
+                .collect(),
+            HeadKeys::Extract(_) if !head.hashes.is_empty() => range
+                .map(|position| head.hashes[frame.head_index(position)])
+                .collect(),
+            HeadKeys::Extract(extractor) => {
+                let Some(messages) = self.stack[0].messages.as_deref() else {
+                    return Vec::new();
+                };
+                let mut hashes = Vec::with_capacity(range.len());
+                let progress = Cell::new(range.start);
+                let keyed = Keyed {
+                    messages,
+                    origin: frame.origin.as_deref(),
+                    range,
+                    hashes: None,
+                    progress: &progress,
+                };
+                let code = &mut self.extractors[*extractor].1;
+                // A panic comes again when the slots are looked for, and is told then.
+                let _ = guarded(&progress, || {
+                    code.hash(keyed, &mut hashes);
+                    Ok::<(), Failed>(())
+                });
+                hashes
+            }
+        }
+    }
+}

@@ -10,8 +10,8 @@ ENGINE = "crates/engine/src"
 SEQUENCES = ("sequences", "all_84_sequences_do_what_the_model_does_in_simulation")
 MUTATIONS = [  # name, file, text, replacement, (suite, test)
     ("no stash: messages of the next epoch are not held back", f"{ENGINE}/region.rs",
-     "if has_state && waiting.epoch() > self.open {",
-     "if has_state && waiting.epoch() > Epoch(u32::MAX) {",
+     "if waiting.epoch() > self.open {",
+     "if waiting.epoch() > Epoch(u32::MAX) {",
      ("random", "an_epoch_holds_exactly_the_records_before_its_positions")),
     ("wrong owner: where a key goes depends on who sends it", f"{ENGINE}/executor/outbox.rs",
      "let owner = owners.assignment.owner(owners.groups.group_of(*hash)).0;",
@@ -36,6 +36,12 @@ MUTATIONS = [  # name, file, text, replacement, (suite, test)
     ("no turns: each use of a stream gets its whole batch", f"{ENGINE}/executor.rs",
      "if !layout.meet(plan, consumers.chunks(1)) {", "if !layout.meet(plan, consumers.chunks(1)) || layout.levels > 0 {",
      ("order", "parts_that_meet_again_keep_their_order")),
+    ("too early: an epoch ends when the first operator has done with it", f"{ENGINE}/epochs.rs",
+     "progress.open.iter().flatten().min()", "progress.open.iter().flatten().max()",
+     ("random", "an_epoch_holds_exactly_the_records_before_its_positions")),
+    ("no bound: work goes on however much is stashed", f"{ENGINE}/stash.rs",
+     "sum > self.limit_bytes\n", "sum > usize::MAX / 2 + self.limit_bytes\n",
+     ("epochs", "what_waits_for_the_end_of_an_epoch_is_bounded")),
     ("no rollback: a failing call under skip leaves its changes", f"{ENGINE}/executor/state.rs",
      "self.roll_back(table, slot)?;", "let _ = (table, slot, Self::roll_back);",
      ("order", "a_failing_call_leaves_the_object_as_it_was")),

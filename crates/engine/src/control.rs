@@ -7,7 +7,8 @@
 //!
 //! **Invariants.** Time never goes back. The first failure wins. Pressure of a level counts only what the
 //! regions of that level can take without waiting for lower levels, so the highest level that is under
-//! pressure can always go on unless a sink is blocked; waiting cannot form a circle.
+//! pressure can always go on unless a sink is blocked; waiting cannot form a circle. Work on the earliest open
+//! epoch is never held.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wallaroo_core::{Clock, PartitionId, Waker};
 
 use crate::failure::{Failure, Origin};
+use crate::stash::Stash;
 use crate::watch::Watch;
 
 /// Timely's timestamp: `epoch << 32 | tick`.
@@ -41,7 +43,8 @@ pub(crate) fn epoch_of(time: Time) -> Epoch {
 pub struct Limits {
     /// What the sources of one process may have read and not yet seen through all sinks.
     pub credit_bytes: usize,
-    /// What may be queued above a region before it waits.
+    /// What may be queued above a region before it waits; and what may wait for the end of an epoch before
+    /// work on later ones is held.
     pub queued_bytes: usize,
 }
 
@@ -73,6 +76,10 @@ pub(crate) struct Control {
     queued: Vec<AtomicI64>,
     /// By level: whether a region of it waits for those above.
     waiting: Vec<AtomicBool>,
+    /// What waits for the end of an epoch.
+    stash: Stash,
+    /// The last epoch in which sources may read.
+    last_read: AtomicU64,
     wakers: Mutex<Vec<Waker>>,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
@@ -100,6 +107,8 @@ impl Control {
             failure: Mutex::new(None),
             queued: (0..=levels).map(|_| AtomicI64::new(0)).collect(),
             waiting: (0..=levels).map(|_| AtomicBool::new(false)).collect(),
+            stash: Stash::new(limits.queued_bytes),
+            last_read: AtomicU64::new(u64::MAX),
             wakers: Mutex::new(Vec::new()),
             limits,
             clock,
@@ -134,6 +143,35 @@ impl Control {
             .unwrap_or_else(|time| time);
         self.wake_all();
         epoch_of(previous)
+    }
+
+    /// Lets sources read nothing in epochs after this one; in all if it is absent.
+    pub(crate) fn hold_after(&self, epoch: Option<Epoch>) {
+        let last = epoch.map_or(u64::MAX, |epoch| u64::from(epoch.0));
+        self.last_read.store(last, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// Whether sources may read in an epoch. If not, all workers are woken when they may.
+    pub(crate) fn may_read(&self, epoch: Epoch) -> bool {
+        u64::from(epoch.0) <= self.last_read.load(Ordering::Acquire) && !self.holds(epoch)
+    }
+
+    /// Whether work on an epoch has to wait until less is stashed. If so, all workers are woken then.
+    pub(crate) fn holds(&self, epoch: Epoch) -> bool {
+        self.stash.holds(epoch)
+    }
+
+    /// Counts bytes that wait for the end of an epoch before theirs.
+    pub(crate) fn stash(&self, epoch: Epoch, bytes: usize) {
+        self.stash.add(epoch, bytes);
+    }
+
+    /// Counts bytes that no longer wait for it.
+    pub(crate) fn unstash(&self, epoch: Epoch, bytes: usize) {
+        if self.stash.remove(epoch, bytes) {
+            self.wake_all();
+        }
     }
 
     pub(crate) fn stop(&self) {
@@ -225,9 +263,12 @@ impl Control {
         }
     }
 
-    /// Whether a region of `level` must wait for those above it. If so, all workers are woken when the
-    /// pressure is gone.
-    pub(crate) fn must_wait(&self, level: usize) -> bool {
+    /// Whether a region of `level` must wait with its work on `epoch`: for the regions above it, or because too
+    /// much is stashed. If so, all workers are woken when that is over.
+    pub(crate) fn must_wait(&self, level: usize, epoch: Epoch) -> bool {
+        if self.holds(epoch) {
+            return true;
+        }
         if !self.is_pressed(level) {
             return false;
         }
@@ -245,14 +286,14 @@ impl Control {
         queued > signed(self.limits.queued_bytes)
     }
 
-    /// Bytes queued between operators.
+    /// Bytes queued between operators, and stashed.
     pub(crate) fn queued_bytes(&self) -> usize {
         let queued: i64 = self
             .queued
             .iter()
             .map(|bytes| bytes.load(Ordering::Relaxed))
             .sum();
-        usize::try_from(queued).unwrap_or(0)
+        usize::try_from(queued).unwrap_or(0) + self.stash.bytes()
     }
 
     /// The names behind a record's origin.

@@ -81,7 +81,7 @@ impl<'a> Builder<'a> {
             control: Arc::clone(&shared.control),
             ledger: RefCell::new(Ledger::default()),
             credit_bytes: (shared.control.limits.credit_bytes / workers).max(1),
-            listener: shared.listener.clone(),
+            epochs: shared.epochs.clone(),
             random: simulation.map(random).map(RefCell::new),
             epoch_every: simulation.and_then(|(_, _, every)| *every),
             start: u64::from(shared.start.0) << 32,
@@ -139,7 +139,7 @@ impl<'a> Builder<'a> {
             .collect();
         let is_sink = self.shared.program.plan.node(region.nodes[0]).kind == NodeKind::Sink;
         let outgoing = if is_sink {
-            self.add_sink(scope, region, inputs, reached);
+            self.add_sink(scope, index, inputs, reached);
             Vec::new()
         } else if region.level == 0 {
             self.add_sources(scope, index, reached)
@@ -147,6 +147,11 @@ impl<'a> Builder<'a> {
             self.add_stages(scope, index, inputs, reached)
         };
         streams.extend(region.outputs.iter().copied().zip(outgoing));
+    }
+
+    /// The number of an operator among those of all workers.
+    fn operator(&self, region: RegionIndex) -> usize {
+        self.owners.me * self.shared.layout.regions.len() + region
     }
 
     fn name(&self, region: &Region) -> &'a str {
@@ -192,10 +197,11 @@ impl<'a> Builder<'a> {
     fn add_sink<'scope>(
         &mut self,
         scope: Scope<'scope, Time>,
-        region: &Region,
+        index: RegionIndex,
         inputs: Inputs<'_, 'scope>,
         reached: Reached,
     ) {
+        let region = &self.shared.layout.regions[index];
         let sink = Rc::new(RefCell::new(self.sinks.remove(&region.nodes[0])));
         let address = sink::build(
             scope,
@@ -207,6 +213,9 @@ impl<'a> Builder<'a> {
             Arc::clone(&self.shared.control),
             Arc::clone(&self.shared.counts),
             region.level,
+            self.shared.start,
+            self.shared.epochs.clone(),
+            self.operator(index),
         );
         let wake = sink.borrow().as_ref().map(|sink| Arc::clone(&sink.wake));
         self.parts.sink_addresses.push(address.clone());
@@ -240,6 +249,7 @@ impl<'a> Builder<'a> {
             empties(&self.shared.program, &region.nodes),
             Rc::clone(&self.parts.sources),
             reached,
+            self.operator(index),
         );
         self.wakes
             .extend(wakes.into_iter().map(|wake| (wake, address.clone())));
@@ -260,6 +270,8 @@ impl<'a> Builder<'a> {
         let around = Surroundings {
             control: Arc::clone(&self.shared.control),
             listener: self.shared.listener.clone(),
+            epochs: self.shared.epochs.clone(),
+            operator: self.operator(index),
             worker: self.owners.me,
             level: region.level,
             pools: self.pools(region),

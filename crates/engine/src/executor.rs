@@ -25,7 +25,7 @@ use std::sync::Arc;
 use wallaroo_core::{KeyHash, Messages, NodeId, OnError, Plan, Port, Provenance, Timestamp};
 
 use crate::batch::{Contents, Pool};
-use crate::control::Control;
+use crate::control::{Control, Epoch};
 use crate::failure::{Act, Failure, Owner};
 use crate::host::{
     Cause, Failed, Input, KeyExtractor, Output, Outputs, SourceBatch, Splitter, Stage, StateStage,
@@ -197,6 +197,8 @@ pub(crate) struct Executor {
     control: Arc<Control>,
     counts: Arc<[NodeCounts]>,
     level: usize,
+    /// The epoch of the head.
+    pub(crate) epoch: Epoch,
     nodes: Vec<NodeState>,
     ports: Vec<PortState>,
     /// For each input edge of the region: its port, and the extractor of its keys.
@@ -231,6 +233,7 @@ impl Executor {
             control: Arc::clone(control),
             counts: Arc::clone(counts),
             level: layout.regions[region].level,
+            epoch: Epoch::default(),
             nodes: Vec::new(),
             ports: Vec::new(),
             inputs: Vec::new(),
@@ -449,7 +452,7 @@ impl Executor {
     /// When user code fails under the policy `Fail`, or a state object cannot be brought back.
     pub(crate) fn run(&mut self) -> Result<Progress, Failure> {
         while !self.stack.is_empty() {
-            if self.control.must_wait(self.level) {
+            if self.control.must_wait(self.level, self.epoch) {
                 return Ok(Progress::Waiting);
             }
             self.step()?;

@@ -17,6 +17,7 @@ use crate::batch::SharedPool;
 use crate::baton::Baton;
 use crate::closing::{close, close_sink};
 use crate::control::{Control, Epoch};
+use crate::epochs::Epochs;
 use crate::executor::Table;
 use crate::failure::{Act, Failure, Owner};
 use crate::layout::{Layout, SinkNumbers};
@@ -34,6 +35,7 @@ pub(crate) struct Setting {
     pub(crate) counts: Arc<[NodeCounts]>,
     pub(crate) groups: KeyGroupCount,
     pub(crate) listener: Option<Arc<dyn EpochListener>>,
+    pub(crate) epochs: Option<Arc<Epochs>>,
     pub(crate) simulation: Option<Simulation>,
     pub(crate) start: Epoch,
     pub(crate) workers: NonZeroUsize,
@@ -66,6 +68,7 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
         assignment,
         groups: setting.groups,
         listener: setting.listener,
+        epochs: setting.epochs,
         start: setting.start,
         assets: distributed.into_iter().map(Mutex::new).collect(),
         simulation: setting.simulation.map(|simulation| {

@@ -1,8 +1,28 @@
 //! Who is told what an epoch holds: the seam where checkpoints are taken.
 //!
-//! **Invariants.** For each epoch, every worker reports the positions of its source partitions when it stops
-//! reading in that epoch, and the changes of its states when all messages of that epoch, and none of a later
-//! one, have had their effect.
+//! For each epoch `e`, from zero on and without gaps, a listener gets
+//!
+//! 1. from each region with state, on each worker, one [`EpochListener::states_changed`]: all that `e`
+//!    changed there, and nothing of a later epoch;
+//! 2. then, once, [`EpochListener::epoch_ended`], with the position of every source partition at the end of `e`.
+//!
+//! So at the second call the listener has all that a checkpoint of `e` needs. The states with the changes of all
+//! epochs up to `e` are what exactly the records before the positions make of them; and all that was made of
+//! those records has been delivered: each writer has taken it and answered a flush with `Done`.
+//!
+//! **Idle and ended sources** hold nothing up: a source that has nothing to read closes an epoch as soon as
+//! the next begins, also several at once; one that has ended is done with all. Their partitions are listed
+//! with the position they have. A region with state that has seen the end of all its input reports no further
+//! epochs: nothing can change there.
+//!
+//! **Several epochs at once.** Epochs may begin before earlier ones have ended. Changes of a later epoch may be
+//! told before an earlier one has ended; the calls of one region on one worker, and the ends, are in ascending order.
+//!
+//! **The end of a generation** (end of input, stop, rescale) ends its last epoch and all before it, after the
+//! writers have been flushed for the last time. The next generation begins with the epoch after it. A
+//! generation that fails ends no further epoch.
+//!
+//! **Invariants.** No epoch ends twice or is passed over. After `epoch_ended(e)` nothing of `e` comes any more.
 
 use wallaroo_core::source::Position;
 use wallaroo_state::StateChanges;
@@ -22,15 +42,17 @@ pub struct SourcePosition {
     pub next_number: u64,
 }
 
-/// Is told what an epoch holds. Called on the workers' threads: it must be quick.
+/// Is told what an epoch holds. Called on the workers' threads: it must be quick, and must not call the run.
 pub trait EpochListener: Send + Sync {
-    /// A source partition has given all its messages of an epoch.
-    fn source_reached(&self, epoch: Epoch, position: SourcePosition);
-
-    /// A worker has applied all messages of an epoch to its states. Called for each operator that has states.
+    /// A worker has applied all messages of an epoch to the states of one region, and none of a later epoch.
     fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<StateChanges>);
 
+    /// An epoch has had its whole effect, on all workers and at all sinks. `positions` has every source partition
+    /// of the application, in the order in which they were opened. Other workers wait in the meantime if they
+    /// have epochs to report.
+    fn epoch_ended(&self, epoch: Epoch, positions: Vec<SourcePosition>);
+
     /// A generation has ended without a failure: everything read has gone through the sinks, the last epoch
-    /// has been reported, and no worker runs. Called on the thread of the run, before the next generation.
+    /// has ended, and no worker runs. Called on the thread of the run, before the next generation.
     fn generation_ended(&self) {}
 }

@@ -6,7 +6,8 @@
 //!
 //! **Invariants.** A batch counts as consumed (its capability is dropped) only when all it leads to has been
 //! sent on. What has been gathered for other workers is sent before the epoch changes and before the
-//! operator rests. Stashed bytes are not counted as queued: they wait for lower levels.
+//! operator rests. Stashed bytes, and pending ones while work on the open epoch is held, are not counted as queued:
+//! they wait for lower levels, or for other workers.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -22,6 +23,7 @@ use timely::progress::frontier::MutableAntichain;
 
 use crate::batch::{Batch, ByDestination, Contents, Pool};
 use crate::control::{Control, Epoch, Time, epoch_of};
+use crate::epochs::Epochs;
 use crate::executor::{Executor, Progress};
 use crate::failure::Failure;
 use crate::layout::{Edge, EdgeIndex, Route};
@@ -143,6 +145,9 @@ impl Waiting {
 pub(crate) struct Surroundings {
     pub(crate) control: Arc<Control>,
     pub(crate) listener: Option<Arc<dyn EpochListener>>,
+    pub(crate) epochs: Option<Arc<Epochs>>,
+    /// Under which it reports epochs.
+    pub(crate) operator: usize,
     pub(crate) worker: usize,
     pub(crate) level: usize,
     /// For each input the pool of its edge.
@@ -160,6 +165,9 @@ struct Region {
     pulled: Vec<(InputCapability<Time>, Batch)>,
     pending: VecDeque<Waiting>,
     stash: VecDeque<Waiting>,
+    /// Whether work on the open epoch is held: pending bytes are not counted as queued then, or earlier epochs could
+    /// wait for them.
+    held: bool,
     /// The batch that the executor works on, with its bytes.
     current: Option<(InputCapability<Time>, usize)>,
     /// The capability under which gathered messages will be sent.
@@ -196,6 +204,7 @@ pub(crate) fn build<'scope>(
             pulled: Vec::new(),
             pending: VecDeque::new(),
             stash: VecDeque::new(),
+            held: false,
             current: None,
             gathered: None,
         };
@@ -217,13 +226,34 @@ impl Region {
         };
         let frontier = frontier_of(frontiers);
         self.reached.set(frontier);
-        self.pull(executor.has_state());
+        executor.epoch = self.open;
+        self.pull();
+        self.follow_hold();
         if let Err(failure) = self.work(executor, frontier) {
             self.around.control.fail(failure);
         }
     }
 
-    fn pull(&mut self, has_state: bool) {
+    /// Counts what is pending as queued, or not if work on the open epoch is held.
+    fn follow_hold(&mut self) {
+        let control = &self.around.control;
+        let held = control.holds(self.open);
+        if held == self.held {
+            return;
+        }
+        self.held = held;
+        let current = self.current.iter().map(|(_, bytes)| *bytes);
+        let pending = self.pending.iter().map(|waiting| waiting.contents.bytes);
+        let bytes = current.chain(pending).sum();
+        if held {
+            control.dequeue(self.around.level, bytes);
+        } else {
+            control.queue(self.around.level, bytes);
+        }
+    }
+
+    fn pull(&mut self) {
+        let (control, level) = (&self.around.control, self.around.level);
         for (input, puller) in self.pullers.iter_mut().enumerate() {
             puller(&mut self.pulled);
             for (capability, batch) in self.pulled.drain(..) {
@@ -235,12 +265,15 @@ impl Region {
                     input,
                     contents,
                 };
-                if has_state && waiting.epoch() > self.open {
-                    self.around
-                        .control
-                        .dequeue(self.around.level, waiting.contents.bytes);
+                let bytes = waiting.contents.bytes;
+                if waiting.epoch() > self.open {
+                    control.dequeue(level, bytes);
+                    control.stash(waiting.epoch(), bytes);
                     self.stash.push_back(waiting);
                 } else {
+                    if self.held {
+                        control.dequeue(level, bytes);
+                    }
                     self.pending.push_back(waiting);
                 }
             }
@@ -257,8 +290,15 @@ impl Region {
                 break;
             }
         }
-        if frontier.is_none() && self.pending.is_empty() && self.stash.is_empty() {
+        if frontier.is_none() && !self.reached.is_done() {
+            debug_assert!(
+                self.stash.is_empty(),
+                "the last epoch ends with the last stashed batch"
+            );
             self.reached.finish();
+            if let Some(epochs) = &self.around.epochs {
+                epochs.done_before(self.around.operator, None);
+            }
         }
         Ok(())
     }
@@ -266,6 +306,10 @@ impl Region {
     /// Works off what is pending; false when the region must wait.
     fn run_pending(&mut self, executor: &mut Executor) -> Result<bool, Failure> {
         loop {
+            self.follow_hold();
+            if self.held {
+                return Ok(false);
+            }
             if self.current.is_none() {
                 let Some(next) = self.pending.pop_front() else {
                     return Ok(true);
@@ -287,6 +331,7 @@ impl Region {
             };
             self.links.send(&mut executor.outbox.ready, |_| capability);
             if progress == Progress::Waiting {
+                self.follow_hold();
                 return Ok(false);
             }
             self.around.control.dequeue(self.around.level, *bytes);
@@ -308,16 +353,15 @@ impl Region {
         executor: &mut Executor,
         frontier: Option<Time>,
     ) -> Result<bool, Failure> {
-        if !executor.has_state() {
-            return Ok(false);
-        }
         if self.around.listener.is_none() {
             executor.drop_unwanted_changes();
         }
         if self.reached.is_done() || frontier.is_some_and(|time| epoch_of(time) <= self.open) {
             return Ok(false);
         }
-        if let Some(listener) = &self.around.listener {
+        if let Some(listener) = &self.around.listener
+            && executor.has_state()
+        {
             listener.states_changed(self.open, self.around.worker, executor.changes()?);
         }
         // With the end of all input the last epoch ends: the one of the last stashed batch.
@@ -325,7 +369,11 @@ impl Region {
             return Ok(false);
         }
         self.open = Epoch(self.open.0 + 1);
+        executor.epoch = self.open;
         self.unstash(self.open);
+        if let Some(epochs) = &self.around.epochs {
+            epochs.done_before(self.around.operator, Some(self.open));
+        }
         Ok(true)
     }
 
@@ -336,10 +384,13 @@ impl Region {
             .drain(..)
             .partition(|waiting| waiting.epoch() <= epoch);
         self.stash = later;
-        for waiting in &now {
-            self.around
-                .control
-                .queue(self.around.level, waiting.contents.bytes);
+        let control = &self.around.control;
+        let bytes = now.iter().map(|waiting| waiting.contents.bytes).sum();
+        if !self.held {
+            control.queue(self.around.level, bytes);
+        }
+        if !now.is_empty() {
+            control.unstash(epoch, bytes);
         }
         self.pending.extend(now);
     }
@@ -353,6 +404,6 @@ pub(crate) fn frontier_of(frontiers: &[MutableAntichain<Time>]) -> Option<Time> 
         .min()
 }
 
-fn time_of(capability: &InputCapability<Time>) -> Time {
+pub(crate) fn time_of(capability: &InputCapability<Time>) -> Time {
     *capability.least().expect("our messages have one time")
 }

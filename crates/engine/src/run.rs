@@ -16,6 +16,7 @@ use wallaroo_core::{
 
 use crate::closing::close;
 use crate::control::{Control, Epoch, Limits, PartitionName};
+use crate::epochs::Epochs;
 use crate::failure::{Connector, Failure, UndrainedSink};
 use crate::generation::{self, Setting, unpoisoned};
 use crate::host::ErasedSink;
@@ -157,6 +158,7 @@ pub enum Outcome {
 struct Steering {
     control: Option<Arc<Control>>,
     stop: bool,
+    hold_after: Option<Epoch>,
     rescale: Option<NonZeroUsize>,
     workers: usize,
     outcome: Option<Outcome>,
@@ -278,12 +280,25 @@ impl Run {
         }
     }
 
-    /// Begins the next epoch.
+    /// Begins the next epoch, and returns the one that ends: the listener is told when all of it has had its
+    /// effect. Several may be begun before the first has ended. None when no generation runs: the last epoch
+    /// of the one before has been reported, and the next begins with an epoch of its own.
     pub fn next_epoch(&self) -> Option<Epoch> {
         unpoisoned(&self.inner.steering)
             .control
             .as_ref()
             .map(|control| control.next_epoch())
+    }
+
+    /// Lets sources read nothing in epochs after `epoch`, until it is called again: with a later one, or with
+    /// `None` for no limit. Epochs go on to end meanwhile, and a rescale goes through. A stop waits for sources that
+    /// have to read until their end.
+    pub fn hold_after(&self, epoch: Option<Epoch>) {
+        let mut steering = unpoisoned(&self.inner.steering);
+        steering.hold_after = epoch;
+        if let Some(control) = &steering.control {
+            control.hold_after(epoch);
+        }
     }
 
     /// What the application has done so far.
@@ -405,6 +420,7 @@ fn generations(
             let mut steering = unpoisoned(&inner.steering);
             steering.control = Some(Arc::clone(&control));
             steering.workers = workers.get();
+            control.hold_after(steering.hold_after);
             if steering.stop {
                 control.stop();
             }
@@ -418,6 +434,11 @@ fn generations(
         for id in inner.program.plan.ids() {
             top_up_writers(&inner.program, id, &mut assets, workers.get())?;
         }
+        let epochs = options.listener.as_ref().map(|listener| {
+            let operators = layout.regions.len() * workers.get();
+            let listener = Arc::clone(listener);
+            Arc::new(Epochs::new(listener, operators, names.len(), start))
+        });
         let setting = Setting {
             program: Arc::clone(&inner.program),
             layout: layout.clone(),
@@ -425,12 +446,19 @@ fn generations(
             counts: Arc::clone(&inner.counts),
             groups: options.groups,
             listener: options.listener.clone(),
+            epochs: epochs.clone(),
             simulation: options.simulation,
             start,
             workers,
             stuck_after: options.stuck_after,
         };
         assets = generation::run(setting, assets)?;
+        // From here on no epoch begins, so that none is asked for that nobody would report.
+        unpoisoned(&inner.steering).control = None;
+        let last = crate::control::epoch_of(control.time());
+        if let Some(epochs) = &epochs {
+            epochs.end(last);
+        }
         if let Some(listener) = &options.listener {
             listener.generation_ended();
         }
@@ -441,7 +469,7 @@ fn generations(
         if ended || unpoisoned(&inner.steering).rescale.is_none() {
             return close(assets, &inner.program);
         }
-        start = Epoch(crate::control::epoch_of(control.time()).0 + 1);
+        start = Epoch(last.0 + 1);
     }
 }
 

@@ -15,11 +15,12 @@ use timely::progress::frontier::MutableAntichain;
 use wallaroo_core::{ConnectorError, Messages, NodeId, Write};
 
 use crate::batch::{Batch, Contents, Pool};
-use crate::control::{Control, Time};
+use crate::control::{Control, Epoch, Time, epoch_of};
+use crate::epochs::Epochs;
 use crate::failure::{Connector, Failure};
 use crate::host::ErasedWriter;
 use crate::layout::Edge;
-use crate::region::{Puller, Reached, connect, frontier_of};
+use crate::region::{Puller, Reached, connect, frontier_of, time_of};
 use crate::status::NodeCounts;
 use crate::wake::WakeSlot;
 
@@ -58,6 +59,11 @@ struct SinkOperator {
     pending: VecDeque<(InputCapability<Time>, usize, Box<Contents>)>,
     /// Whether something has been written that has not been flushed.
     unflushed: bool,
+    /// The first epoch of which something may still have to be delivered.
+    open: Epoch,
+    epochs: Option<Arc<Epochs>>,
+    /// Under which it reports epochs.
+    operator: usize,
 }
 
 /// Builds the operator; returns its address, for waking.
@@ -75,6 +81,9 @@ pub(crate) fn build<'scope>(
     control: Arc<Control>,
     counts: Arc<[NodeCounts]>,
     level: usize,
+    start: Epoch,
+    epochs: Option<Arc<Epochs>>,
+    operator: usize,
 ) -> Vec<usize> {
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let pullers = inputs
@@ -94,6 +103,9 @@ pub(crate) fn build<'scope>(
             pulled: Vec::new(),
             pending: VecDeque::new(),
             unflushed: false,
+            open: start,
+            epochs,
+            operator,
         };
         move |frontiers: &[MutableAntichain<Time>]| operator.schedule(frontiers)
     });
@@ -119,7 +131,11 @@ impl SinkOperator {
                 self.pending.push_back((capability, input, contents));
             }
         }
-        if let Err(failure) = self.tell_of_end().and_then(|()| self.write()) {
+        if let Err(failure) = self
+            .tell_of_end()
+            .and_then(|()| self.write())
+            .and_then(|()| self.end_epochs(frontier))
+        {
             self.control.fail(failure);
         }
         if frontier.is_none() && self.pending.is_empty() {
@@ -133,6 +149,31 @@ impl SinkOperator {
             Some(sink) if self.control.is_ending() => sink.end(),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Reports the epochs of which everything has been delivered. What has not been flushed at the end of the
+    /// input is flushed with the worker's end, and reported with the generation's.
+    fn end_epochs(&mut self, frontier: Option<Time>) -> Result<(), Failure> {
+        let Some(epochs) = &self.epochs else {
+            return Ok(());
+        };
+        let pending = self.pending.iter().map(|(held, ..)| time_of(held));
+        let open = frontier.into_iter().chain(pending).min().map(epoch_of);
+        if open.is_some_and(|open| open <= self.open) {
+            return Ok(());
+        }
+        if self.unflushed {
+            let mut sink = self.sink.borrow_mut();
+            if let Some(OpenSink { name, writer, .. }) = sink.as_mut() {
+                let name = || Connector::Sink(name.clone());
+                self.unflushed = Connector::call(name, || writer.flush())? != Write::Done;
+            }
+        }
+        if !self.unflushed {
+            self.open = open.unwrap_or(self.open);
+            epochs.done_before(self.operator, open);
+        }
+        Ok(())
     }
 
     fn write(&mut self) -> Result<(), Failure> {

@@ -3,7 +3,8 @@
 //! Each time it is called it reads one portion from one partition and works it off, so that the operators
 //! behind it run while the messages are warm.
 //!
-//! **Invariants.** Nothing is read while the worker's credit is used up, or while the region must wait. The
+//! **Invariants.** Nothing is read while the worker's credit is used up, while the region must wait, or in an
+//! epoch in which nothing may be read yet. The
 //! epoch changes only between two portions, when everything read has been sent; then the position of
 //! every partition is reported. A partition that has ended is not read again.
 
@@ -22,13 +23,14 @@ use wallaroo_core::{Messages, NodeId, PartitionId, Provenance, Timestamp};
 use crate::alarm::Alarm;
 use crate::batch::Batch;
 use crate::baton::Random;
-use crate::control::{Control, Time, epoch_of};
+use crate::control::{Control, Epoch, Time, epoch_of};
+use crate::epochs::Epochs;
 use crate::executor::{BATCH_MESSAGES, Executor, Progress};
 use crate::failure::{Connector, Failure};
 use crate::host::{ErasedReader, Room, SourceBatch};
 use crate::layout::EdgeIndex;
 use crate::ledger::Ledger;
-use crate::listener::{EpochListener, SourcePosition};
+use crate::listener::SourcePosition;
 use crate::region::{Links, Reached};
 use crate::wake::WakeSlot;
 
@@ -75,7 +77,7 @@ pub(crate) struct SourceShared {
     pub(crate) control: Arc<Control>,
     pub(crate) ledger: RefCell<Ledger>,
     pub(crate) credit_bytes: usize,
-    pub(crate) listener: Option<Arc<dyn EpochListener>>,
+    pub(crate) epochs: Option<Arc<Epochs>>,
     /// In simulation: decides how much is read and when time moves on.
     pub(crate) random: Option<RefCell<Random>>,
     pub(crate) epoch_every: Option<usize>,
@@ -92,6 +94,8 @@ struct SourceRegion {
     partitions: SharedPartitions,
     shared: Rc<SourceShared>,
     reached: Reached,
+    /// Under which it reports epochs.
+    operator: usize,
     activator: Activator,
     alarm: Alarm,
     /// For each output a capability for the present time; empty once all partitions have ended.
@@ -129,6 +133,7 @@ pub(crate) fn build<'scope>(
     empties: Vec<(NodeId, Box<dyn Messages>)>,
     shared: Rc<SourceShared>,
     reached: Reached,
+    operator: usize,
 ) -> (Vec<usize>, Vec<Stream<'scope, Time, Batch>>) {
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let (links, streams) = Links::add(&mut builder, outputs);
@@ -136,6 +141,9 @@ pub(crate) fn build<'scope>(
     let activator = scope.activator_for(Rc::clone(&address));
     builder.build_reschedule(move |mut capabilities| {
         let time = shared.start;
+        if let Some(executor) = executor.borrow_mut().as_mut() {
+            executor.epoch = epoch_of(time);
+        }
         for capability in &mut capabilities {
             capability.downgrade(&time);
         }
@@ -145,6 +153,7 @@ pub(crate) fn build<'scope>(
             partitions,
             shared,
             reached,
+            operator,
             activator,
             alarm: Alarm::default(),
             capabilities,
@@ -197,6 +206,10 @@ impl SourceRegion {
             self.finish(executor)?;
             return Ok(Next::Rest);
         }
+        if !self.shared.control.may_read(epoch_of(self.time)) {
+            self.flush(executor);
+            return Ok(Next::Rest);
+        }
         if self.shared.ledger.borrow().outstanding() >= self.shared.credit_bytes {
             self.flush(executor);
             self.move_time(true);
@@ -234,8 +247,10 @@ impl SourceRegion {
             return Ok(());
         }
         self.flush(executor);
-        if epoch_of(now) != epoch_of(self.time) {
-            self.report_positions()?;
+        let (ended, open) = (epoch_of(self.time), epoch_of(now));
+        if open != ended {
+            self.report(ended, Some(open))?;
+            executor.epoch = open;
         }
         for capability in &mut self.capabilities {
             capability.downgrade(&now);
@@ -246,8 +261,9 @@ impl SourceRegion {
         Ok(())
     }
 
-    fn report_positions(&self) -> Result<(), Failure> {
-        let Some(listener) = &self.shared.listener else {
+    /// Reports where the partitions stand at the end of an epoch, and of those up to the open one.
+    fn report(&self, ended: Epoch, open: Option<Epoch>) -> Result<(), Failure> {
+        let Some(epochs) = &self.shared.epochs else {
             return Ok(());
         };
         for partition in self.partitions.borrow().iter() {
@@ -260,8 +276,9 @@ impl SourceRegion {
                 position,
                 next_number: partition.next_number,
             };
-            listener.source_reached(epoch_of(self.time), position);
+            epochs.stands_at(ended, partition.id.0 as usize, position);
         }
+        epochs.done_before(self.operator, open);
         Ok(())
     }
 
@@ -362,7 +379,7 @@ impl SourceRegion {
 
     fn finish(&mut self, executor: &mut Executor) -> Result<(), Failure> {
         self.flush(executor);
-        self.report_positions()?;
+        self.report(epoch_of(self.time), None)?;
         self.capabilities.clear();
         self.open = false;
         self.reached.finish();

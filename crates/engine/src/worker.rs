@@ -16,6 +16,7 @@ use crate::batch::SharedPool;
 use crate::baton::Baton;
 use crate::control::{Control, Epoch};
 use crate::dataflow::{self, Parts};
+use crate::epochs::Epochs;
 use crate::executor::{Executor, Table};
 use crate::failure::{Connector, Failure};
 use crate::layout::Layout;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) assignment: Arc<Assignment>,
     pub(crate) groups: KeyGroupCount,
     pub(crate) listener: Option<Arc<dyn EpochListener>>,
+    pub(crate) epochs: Option<Arc<Epochs>>,
     pub(crate) start: Epoch,
     pub(crate) assets: Vec<Mutex<Assets>>,
     pub(crate) simulation: Option<(Baton, u64, Option<usize>)>,

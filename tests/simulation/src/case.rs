@@ -129,5 +129,6 @@ fn request(extras: Extras, item: &Item) -> Option<Request> {
     if extras.rescales && item.is_one_in(40, 0, 10) {
         return Some(Request::Rescale(1 + (item.value % 4) as usize));
     }
-    (extras.epochs && item.is_one_in(30, 0, 11)).then_some(Request::Epoch)
+    let epochs = 1 + (item.value % 3) as usize;
+    (extras.epochs && item.is_one_in(30, 0, 11)).then_some(Request::Epochs(epochs))
 }

@@ -291,34 +291,49 @@ fn trace(item: &Item, nodes: usize, case: &Case) -> Item {
     }
 }
 
-/// After every epoch the objects are what exactly the records before the reported positions make of them.
+/// After every epoch the objects are what exactly the records before its positions make of them, and nothing that was
+/// made of those records comes later.
 fn epochs(case: &Case, observed: &Observed, at_the_end: &Replayed) -> Result<(), String> {
     let heard = &observed.heard;
     let mut objects = Objects::new();
-    for epoch in 0..=heard.last_epoch() {
+    for (epoch, end) in heard.ends.iter().enumerate() {
         heard.apply(epoch, &mut objects);
-        let next_number = |item: &Item| {
+        let partitions: usize = case.records.values().map(Vec::len).sum();
+        if end.positions.len() != partitions {
+            return Err(format!("epoch {epoch}: positions {:?}", end.positions));
+        }
+        let is_in = |item: &Item| {
             let name = (node_name(item.source), partition_name(item.partition));
-            let reported = heard.reached.get(&name);
-            let last = reported.and_then(|reported| reported.range(..=epoch).next_back());
-            last.map_or(1, |(_, number)| *number)
+            item.number < end.positions[&name]
         };
         let mut replayed = Replayed::new();
         let mut later: BTreeMap<(usize, &str), &Call> = BTreeMap::new();
-        for call in &observed.calls {
+        for (index, call) in observed.calls.iter().enumerate() {
             let place = (call.state, call.key.as_str());
-            if call.item.number >= next_number(&call.item) {
+            if !is_in(&call.item) {
                 later.entry(place).or_insert(call);
             } else if let Some(too_early) = later.get(&place) {
                 return Err(format!(
                     "epoch {epoch}: {place:?} took {:?} before {:?}",
                     too_early.item, call.item
                 ));
+            } else if index >= end.calls {
+                return Err(format!("epoch {epoch} had ended before {call:?}"));
             } else {
                 apply(case, call, &mut replayed);
             }
         }
+        for (node, items) in &observed.sinks {
+            if let Some(late) = items[end.sinks[node]..].iter().find(|item| is_in(item)) {
+                return Err(format!(
+                    "epoch {epoch} had ended before {late:?} came to {node}"
+                ));
+            }
+        }
         same_objects(&format!("epoch {epoch}"), &objects, &replayed)?;
+    }
+    if heard.generations.last() != Some(&heard.ends.len()) {
+        return Err("the last epoch has not ended with the last generation".to_owned());
     }
     same_objects("the end", &objects, at_the_end)
 }

@@ -105,8 +105,8 @@ pub fn mix(number: u64) -> u64 {
 pub enum Request {
     /// Go on with this many workers.
     Rescale(usize),
-    /// Begin the next epoch.
-    Epoch,
+    /// Begin this many epochs.
+    Epochs(usize),
 }
 
 /// A request with the place for its answer.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use wallaroo::{ConnectorError, Encoder, Rows, Sink, Write, Writer};
@@ -13,6 +13,7 @@ use wallaroo_core::{StoredKey, Waker};
 use wallaroo_engine::{Epoch, EpochListener, SourcePosition};
 use wallaroo_state::StateChanges;
 
+use crate::build::Shared;
 use crate::input::{Item, mix};
 
 /// A state object: it remembers enough to tell in which order it was called.
@@ -93,16 +94,26 @@ impl Notes {
     }
 }
 
+/// The end of an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// By source and partition the number of the next record.
+    pub positions: BTreeMap<(String, String), u64>,
+    /// How much each sink had got by then.
+    pub sinks: BTreeMap<usize, usize>,
+    /// How many calls had been made.
+    pub calls: usize,
+}
+
 /// What the listener has heard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// By source, partition and epoch the number of the next record.
-    pub reached: BTreeMap<(String, String), BTreeMap<u32, u64>>,
+    /// By epoch its end.
+    pub ends: Vec<End>,
     /// By epoch what has changed, in the order in which it was told.
-    pub changes: BTreeMap<u32, Vec<StateChanges>>,
-    /// The last epoch of each generation.
-    pub generations: Vec<u32>,
-    last: u32,
+    pub changes: BTreeMap<usize, Vec<StateChanges>>,
+    /// How many epochs had ended at the end of each generation.
+    pub generations: Vec<usize>,
 }
 
 /// Listens.
@@ -110,30 +121,59 @@ pub struct Heard {
 pub struct Listener {
     /// What has been heard.
     pub heard: Arc<Mutex<Heard>>,
+    /// What the sinks get.
+    pub sinks: Shared<Item>,
+    /// The calls.
+    pub notes: Notes,
+}
+
+impl Listener {
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().expect("nobody panics with it")
+    }
 }
 
 impl EpochListener for Listener {
-    fn source_reached(&self, epoch: Epoch, position: SourcePosition) {
-        let mut heard = self.heard.lock().expect("nobody panics with it");
-        heard.last = heard.last.max(epoch.0);
-        let known = heard
-            .reached
-            .entry((position.source, position.partition))
-            .or_default()
-            .insert(epoch.0, position.next_number);
-        assert_eq!(known, None, "a partition ends an epoch once");
+    fn states_changed(&self, epoch: Epoch, _: usize, changes: Vec<StateChanges>) {
+        let mut heard = self.heard();
+        let epoch = epoch.0 as usize;
+        assert!(
+            heard.ends.len() <= epoch,
+            "an epoch has ended before its changes"
+        );
+        heard.changes.entry(epoch).or_default().extend(changes);
     }
 
-    fn states_changed(&self, epoch: Epoch, _: usize, changes: Vec<StateChanges>) {
-        let mut heard = self.heard.lock().expect("nobody panics with it");
-        heard.last = heard.last.max(epoch.0);
-        heard.changes.entry(epoch.0).or_default().extend(changes);
+    fn epoch_ended(&self, epoch: Epoch, positions: Vec<SourcePosition>) {
+        let len = |kept: &Arc<Mutex<Vec<Item>>>| kept.lock().expect("nobody panics with it").len();
+        let place = |at: SourcePosition| ((at.source, at.partition), at.next_number);
+        let end = End {
+            positions: positions.into_iter().map(place).collect(),
+            sinks: self
+                .sinks
+                .iter()
+                .map(|(node, kept)| (*node, len(kept)))
+                .collect(),
+            calls: self
+                .notes
+                .calls
+                .lock()
+                .expect("nobody panics with it")
+                .len(),
+        };
+        let mut heard = self.heard();
+        assert_eq!(heard.ends.len(), epoch.0 as usize, "epochs end one by one");
+        heard.ends.push(end);
     }
 
     fn generation_ended(&self) {
-        let mut heard = self.heard.lock().expect("nobody panics with it");
-        let last = heard.last;
-        heard.generations.push(last);
+        let mut heard = self.heard();
+        let ended = heard.ends.len();
+        assert!(
+            heard.generations.last() < Some(&ended),
+            "each generation ends an epoch"
+        );
+        heard.generations.push(ended);
     }
 }
 
@@ -145,7 +185,7 @@ impl Heard {
     ///
     /// # Panics
     /// When a snapshot cannot be read.
-    pub fn apply(&self, epoch: u32, objects: &mut Objects) {
+    pub fn apply(&self, epoch: usize, objects: &mut Objects) {
         for changes in self.changes.get(&epoch).into_iter().flatten() {
             for change in changes.changes() {
                 let key = StoredKey::from_canonical(change.key).expect("the engine has checked it");
@@ -158,12 +198,6 @@ impl Heard {
                 objects.insert(place, object);
             }
         }
-    }
-
-    /// The last epoch.
-    #[must_use]
-    pub fn last_epoch(&self) -> u32 {
-        self.last
     }
 }
 

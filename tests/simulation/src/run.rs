@@ -52,7 +52,11 @@ pub fn run(case: &Case, mode: Mode) -> Result<Observed, String> {
         dead,
         notes,
     } = build(case, Arc::clone(&requests));
-    let listener = Listener::default();
+    let listener = Listener {
+        sinks: sinks.clone(),
+        notes: notes.clone(),
+        ..Listener::default()
+    };
     let clock: Arc<dyn Clock> = match mode {
         Mode::Simulated => Arc::new(SimulatedClock::starting_at(testing::START)),
         Mode::Threads => Arc::new(SystemClock::new()),
@@ -102,8 +106,10 @@ fn answer(run: &Run, asked: &Receiver<Asked>) {
             Request::Rescale(workers) => {
                 run.rescale(NonZeroUsize::new(workers).expect("there is at least one"));
             }
-            Request::Epoch => {
-                run.next_epoch();
+            Request::Epochs(count) => {
+                for _ in 0..count {
+                    run.next_epoch();
+                }
             }
         }
         // An error means that the reader is gone, with its worker.

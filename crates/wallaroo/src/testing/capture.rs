@@ -82,8 +82,6 @@ pub(super) struct Observer {
 }
 
 impl EpochListener for Observer {
-    fn source_reached(&self, _: Epoch, _: SourcePosition) {}
-
     fn states_changed(&self, _: Epoch, _: usize, changes: Vec<StateChanges>) {
         let mut snapshots = lock(&self.snapshots);
         for changes in changes {
@@ -97,6 +95,8 @@ impl EpochListener for Observer {
             }
         }
     }
+
+    fn epoch_ended(&self, _: Epoch, _: Vec<SourcePosition>) {}
 
     fn generation_ended(&self) {
         self.script.next_step();

@@ -10,6 +10,7 @@ pub mod compaction;
 pub mod error;
 pub mod input_log;
 pub mod loader;
+pub mod lock;
 pub mod outbox;
 pub mod segment;
 pub mod storage;

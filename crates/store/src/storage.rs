@@ -2,17 +2,24 @@
 //!
 //! **Invariants.** An object is there whole or not at all, and never changes, except [`Storage::replace`]d ones. When
 //! [`Storage::create`] returns, the object survives the loss of power; and so does every object that a read, a size, a
-//! listing or [`Created::Existed`] has shown, so an unclear attempt can be settled by looking. Only a deletion may be undone
+//! listing or [`Created::Existed`] has shown after the call that makes it, so an unclear attempt can be settled by looking. Only a deletion may be undone
 //! by the loss of power. Names are relative, of ASCII letters, digits and `-_./`, without empty parts and without `.` or
 //! `..`.
 
+mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod faulty;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
 mod name;
+mod object;
+mod open;
+#[cfg(feature = "s3")]
+mod s3;
 
 use std::ops::Range;
+
+pub use self::open::{open, open_in_spite_of_lock};
 
 /// What [`Storage::create`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -85,12 +85,12 @@ fn an_exchanged_or_missing_outbox_is_found() {
     let (storage, meta, sinks) = small_outbox();
     let other = write_outbox(&storage, "outbox/2.out", 7, 4, &sinks).expect("is written");
     let renamed = OutboxMeta {
-        name: other.name.clone(),
-        ..meta.clone()
+        name: other.name,
+        ..meta
     };
     let error = read_outbox(&storage, &renamed).expect_err("is another");
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
-    let error = read_outbox(&Memory::new(), &meta).expect_err("is not there");
+    let error = read_outbox(&Memory::new(), &renamed).expect_err("is not there");
     assert!(matches!(error, StoreError::Missing { .. }), "{error}");
 }
 

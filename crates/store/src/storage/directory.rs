@@ -1,0 +1,180 @@
+//! [`Directory`]: what a store in a directory needs beside `object_store`.
+//!
+//! `object_store` syncs the file, links it into place, and syncs the directory. When that last sync fails, or the process
+//! dies before it, the object can be seen and may be gone after the loss of power. So directories in which that may have
+//! happened are synced before anything is shown of them, and all of them when the store is opened.
+//!
+//! **Invariants.** Only the owner of the process may enter a directory made here. Temporary files of processes that have died
+//! are removed by the next that has the lock.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{ErrorKind, StorageError};
+
+/// Where large objects are written until they are whole.
+const UPLOADS: &str = "uploads";
+/// The lock's file.
+pub(crate) const LOCK: &str = "lock";
+/// What has files of its own, which are not objects.
+const INPUT: &str = "input";
+
+/// A directory, and what in it may not be durable.
+pub(crate) struct Directory {
+    root: PathBuf,
+    unsettled: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Directory {
+    /// Makes the directory if it is not there, and makes everything durable that is in it.
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        make(root)?;
+        let directory = Directory {
+            root: root.canonicalize()?,
+            unsettled: Mutex::default(),
+        };
+        sync_all_of(&directory.root)?;
+        Ok(directory)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Notes that an entry of that name may be there and not be durable, or one of the directories above it.
+    pub(crate) fn unsettle(&self, name: &str) {
+        let path = self.root.join(name);
+        let above = path.ancestors().skip(1);
+        let within = above.take_while(|path| path.starts_with(&self.root));
+        self.unsettled().extend(within.map(Path::to_path_buf));
+    }
+
+    /// Makes everything durable that was noted.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        let mut unsettled = self.unsettled();
+        while let Some(path) = unsettled.last() {
+            match sync(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => unsettled.pop_last(),
+            };
+        }
+        Ok(())
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.unsettled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes what processes that have died have left. Only for who has the lock.
+    pub(crate) fn clean(&self) -> io::Result<()> {
+        remove_staged(&self.root, true)
+    }
+}
+
+/// The name under which an object is written until it is whole.
+pub(crate) fn upload_name(name: &str) -> String {
+    format!("{UPLOADS}/{}", name.replace('/', "-"))
+}
+
+/// Whether a name in the directory is of something else than an object.
+pub(crate) fn is_own(name: &str) -> bool {
+    name == LOCK
+        || [UPLOADS, INPUT]
+            .iter()
+            .any(|own| name.starts_with(own) && name[own.len()..].starts_with('/'))
+}
+
+pub(crate) fn error(
+    action: &'static str,
+    name: &str,
+    place: &str,
+    error: &io::Error,
+) -> StorageError {
+    StorageError {
+        action,
+        name: name.to_owned(),
+        place: place.to_owned(),
+        cause: error.to_string(),
+        kind: kind_of(error),
+    }
+}
+
+pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
+        io::ErrorKind::TimedOut
+        | io::ErrorKind::Interrupted
+        | io::ErrorKind::WouldBlock
+        | io::ErrorKind::ResourceBusy
+        | io::ErrorKind::StaleNetworkFileHandle => ErrorKind::Unavailable,
+        _ => ErrorKind::Broken,
+    }
+}
+
+/// Makes a directory for its owner only, and makes its name durable. One that is there keeps its mode.
+fn make(root: &Path) -> io::Result<()> {
+    let first_existing = root
+        .ancestors()
+        .find(|path| !path.as_os_str().is_empty() && path.exists())
+        .unwrap_or_else(|| Path::new("."))
+        .to_path_buf();
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(root)?;
+    for path in root.canonicalize()?.ancestors() {
+        sync(path)?;
+        if path == first_existing.canonicalize()? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn sync_all_of(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_all_of(&entry.path())?;
+        }
+    }
+    sync(path)
+}
+
+/// Makes the entries of a directory durable. There is no such thing on systems other than Unix.
+fn sync(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(path)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Removes the temporary files of `object_store` (`NAME#1`) and whole uploads that were not linked into place.
+fn remove_staged(path: &Path, is_root: bool) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_dir = entry.file_type()?.is_dir();
+        let is_staged = name
+            .to_str()
+            .and_then(|name| name.split_once('#'))
+            .is_some_and(|(_, number)| {
+                !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
+            });
+        if is_dir && is_root && name == UPLOADS {
+            fs::remove_dir_all(entry.path())?;
+        } else if is_dir && !(is_root && name == INPUT) {
+            remove_staged(&entry.path(), false)?;
+        } else if !is_dir && is_staged {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -52,7 +52,8 @@ pub fn write_segment(
 fn sorted<'a>(parts: &[&'a StateChanges]) -> impl Iterator<Item = Change<'a>> {
     // by key group first, without looking at keys: the keys of one group stay in the caches while they are compared
     let entries = || parts.iter().flat_map(|part| part.entries());
-    let mut starts = vec![0_usize; usize::from(u16::MAX) + 2];
+    let groups = entries().map(|entry| usize::from(entry.group()) + 1).max();
+    let mut starts = vec![0_usize; groups.unwrap_or(0) + 1];
     for entry in entries() {
         starts[usize::from(entry.group()) + 1] += 1;
     }

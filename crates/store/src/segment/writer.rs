@@ -41,58 +41,67 @@ pub fn write_segment(
     }
     let mut writer = Writer::begin(storage, name, generation, epochs)?;
     for parts in by_state.values() {
-        for change in sorted(parts) {
-            writer.entry(&change)?;
-        }
+        each_sorted(parts, |change| writer.entry(change))?;
     }
     writer.finish()
 }
 
-/// The changes of one state by key group and key, each key once.
-fn sorted<'a>(parts: &[&'a StateChanges]) -> impl Iterator<Item = Change<'a>> {
-    // by key group first, without looking at keys: the keys of one group stay in the caches while they are compared
-    let entries = || parts.iter().flat_map(|part| part.entries());
-    let groups = entries().map(|entry| usize::from(entry.group()) + 1).max();
-    let mut starts = vec![0_usize; groups.unwrap_or(0) + 1];
-    for entry in entries() {
-        starts[usize::from(entry.group()) + 1] += 1;
-    }
-    for group in 1..starts.len() {
-        starts[group] += starts[group - 1];
-    }
-    let mut places = starts.clone();
-    let mut order = vec![(0_u32, 0_u32); starts.last().copied().unwrap_or(0)];
-    for (part_number, part) in parts.iter().enumerate() {
-        for (number, entry) in part.entries().iter().enumerate() {
-            let place = &mut places[usize::from(entry.group())];
-            order[*place] = (index(part_number), index(number));
-            *place += 1;
-        }
-    }
-    let change = {
-        let parts = parts.to_vec();
-        move |(part, number): (u32, u32)| {
+/// Gives the changes of one state by key group and key, each key once.
+fn each_sorted(
+    parts: &[&StateChanges],
+    mut each: impl FnMut(&Change<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let (order, ends) = by_group(parts);
+    // keys are compared one key group at a time, so that they stay in the caches
+    let mut group: Vec<Change<'_>> = Vec::new();
+    let mut start = 0;
+    for end in ends {
+        let places = order[start..end].iter();
+        group.extend(places.map(|&(part, number)| {
             let part = parts[part as usize];
             part.change(&part.entries()[number as usize])
-        }
-    };
-    for group in starts.windows(2) {
+        }));
         // stable: of equal keys the last one given stays the last
-        order[group[0]..group[1]].sort_by(|&one, &other| change(one).key.cmp(change(other).key));
-    }
-    let mut order = order.into_iter().peekable();
-    std::iter::from_fn(move || {
-        loop {
-            let found = change(order.next()?);
-            let again = order.peek().is_some_and(|&next| {
-                let next = change(next);
-                (next.group, next.key) == (found.group, found.key)
-            });
+        group.sort_by(|one, other| one.key.cmp(other.key));
+        for (number, change) in group.iter().enumerate() {
+            let again = group
+                .get(number + 1)
+                .is_some_and(|next| next.key == change.key);
             if !again {
-                return Some(found);
+                each(change)?;
             }
         }
-    })
+        group.clear();
+        start = end;
+    }
+    Ok(())
+}
+
+/// The places of all entries (part, number within it), those of a key group together; and where each key group ends.
+fn by_group(parts: &[&StateChanges]) -> (Vec<(u32, u32)>, Vec<usize>) {
+    let entries = || parts.iter().flat_map(|part| part.entries());
+    let groups = entries().map(|entry| usize::from(entry.group()) + 1).max();
+    let mut counts = vec![0_usize; groups.unwrap_or(0)];
+    for entry in entries() {
+        counts[usize::from(entry.group())] += 1;
+    }
+    let mut total = 0;
+    let mut ends: Vec<usize> = counts
+        .into_iter()
+        .map(|count| {
+            total += count;
+            total - count
+        })
+        .collect();
+    let mut order = vec![(0_u32, 0_u32); total];
+    for (part_number, part) in parts.iter().enumerate() {
+        for (number, entry) in part.entries().iter().enumerate() {
+            let end = &mut ends[usize::from(entry.group())];
+            order[*end] = (index(part_number), index(number));
+            *end += 1;
+        }
+    }
+    (order, ends)
 }
 
 fn index(number: usize) -> u32 {

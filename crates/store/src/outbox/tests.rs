@@ -100,3 +100,15 @@ fn an_outbox_is_not_written_over_another_object() {
     assert!(write_outbox(&storage, &meta.name, 7, 3, &[]).is_err());
     assert_eq!(read_outbox(&storage, &meta).expect("is unchanged"), sinks);
 }
+
+#[test]
+fn an_outbox_that_speaks_of_more_than_there_is_is_refused() {
+    let (bytes, _) = encode(7, 3, &[SinkRows::new("a")]);
+    let content = &bytes[..bytes.len() - CHECKSUM_BYTES];
+    // number of sinks, length of the name, number of rows, length of the content
+    for (at, width) in [(12, 4), (32, 4), (37, 8), (45, 8)] {
+        let mut changed = content.to_vec();
+        changed[at..at + width].fill(0xff);
+        assert!(decode(&changed).is_err(), "at {at}");
+    }
+}

@@ -178,3 +178,50 @@ fn remove_staged(path: &Path, is_root: bool) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_durable_is_noted_up_to_the_root_and_synced_once() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = Directory::open(temporary.path()).expect("can be opened");
+        let root = directory.root().to_path_buf();
+        fs::create_dir(root.join("log")).expect("can be made");
+        directory.unsettle("log/1");
+        directory.unsettle("gone/1");
+        let noted: Vec<PathBuf> = directory.unsettled().iter().cloned().collect();
+        assert_eq!(noted, [root.clone(), root.join("gone"), root.join("log")]);
+        directory
+            .settle()
+            .expect("a directory that is gone is no error");
+        assert!(directory.unsettled().is_empty());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn kinds_of_errors_say_what_can_be_done() {
+        let cases = [
+            (number::ENOSPC, ErrorKind::Full),
+            (number::EDQUOT, ErrorKind::Full),
+            (number::EACCES, ErrorKind::Denied),
+            (number::EROFS, ErrorKind::Denied),
+            (number::EIO, ErrorKind::Broken),
+        ];
+        for (number, expected) in cases {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(kind_of(&error), expected, "{error}");
+        }
+    }
+
+    /// Numbers of Linux.
+    #[cfg(target_os = "linux")]
+    mod number {
+        pub(super) const EIO: i32 = 5;
+        pub(super) const EACCES: i32 = 13;
+        pub(super) const ENOSPC: i32 = 28;
+        pub(super) const EROFS: i32 = 30;
+        pub(super) const EDQUOT: i32 = 122;
+    }
+}

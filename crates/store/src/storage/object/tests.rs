@@ -231,3 +231,21 @@ fn what_the_system_says_is_told() {
         .expect_err("cannot be made");
     assert!(error.to_string().contains("(os error"), "{error}");
 }
+
+/// Also when it comes through `object_store`, which wraps it.
+#[cfg(unix)]
+#[test]
+fn the_systems_reason_is_found_in_wrapped_errors() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = opened(directory.path());
+    store.storage.create("a", b"").expect("ok");
+    let error = store
+        .storage
+        .create("a/b", b"")
+        .expect_err("a is no directory");
+    assert!(
+        error.cause.starts_with("Not a directory (os error"),
+        "{error}"
+    );
+    assert_eq!(error.kind, ErrorKind::Broken);
+}

@@ -11,6 +11,7 @@ pub mod error;
 pub mod input_log;
 pub mod loader;
 pub mod lock;
+pub mod log;
 pub mod outbox;
 pub mod segment;
 pub mod storage;

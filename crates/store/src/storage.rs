@@ -22,7 +22,7 @@ use std::ops::Range;
 pub use self::open::{open, open_in_spite_of_lock};
 
 /// What [`Storage::create`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Created {
     /// The object is made and durable.
     New,

@@ -19,6 +19,7 @@ const TWO: Bounds = Bounds {
     commits: 3,
     unclear: 1,
     trims: 1,
+    records: 7,
     goes_back: false,
     mutation: Mutation::None,
 };
@@ -88,6 +89,7 @@ fn long_random_walks_keep_all_invariants() {
         commits: 120,
         unclear: 60,
         trims: 40,
+        records: 500,
         ..TWO
     };
     for walked in 0..40 {

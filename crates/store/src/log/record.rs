@@ -167,3 +167,6 @@ fn field<const N: usize>(header: &[u8], at: usize) -> [u8; N] {
     bytes.copy_from_slice(&header[at..at + N]);
     bytes
 }
+
+#[cfg(test)]
+mod tests;

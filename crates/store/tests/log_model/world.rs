@@ -25,6 +25,8 @@ pub(crate) struct Bounds {
     pub(crate) unclear: u32,
     /// Trims that are begun.
     pub(crate) trims: u32,
+    /// Records of the log, at which a world ends: two that open at once could fence each other for ever.
+    pub(crate) records: usize,
     /// Whether openings may go back to an earlier commit.
     pub(crate) goes_back: bool,
     pub(crate) mutation: Mutation,
@@ -113,6 +115,9 @@ impl World {
     /// Every world that one event leads to, and what the event was.
     pub(crate) fn next(&self) -> Vec<(Event, World)> {
         let mut next = Vec::new();
+        if self.truth.len() >= self.left.records {
+            return next;
+        }
         for entry in &self.flying {
             let mut world = self.clone();
             world.flying.remove(entry);

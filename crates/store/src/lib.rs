@@ -5,19 +5,27 @@
 //!
 //! **It is not** an engine: it knows neither messages nor workers, and takes and gives encoded objects by key.
 
+pub mod application;
 mod bytes;
+pub mod checkpointer;
+pub mod commit;
 pub mod compaction;
 pub mod error;
 pub mod input_log;
+pub mod inspect;
 pub mod loader;
 pub mod lock;
 pub mod log;
+pub mod object_name;
 pub mod outbox;
+pub mod plan_check;
+pub mod savepoint;
 pub mod segment;
 pub mod storage;
-
-pub use error::StoreError;
-pub use storage::Storage;
-
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+
+pub use checkpointer::{OpenOptions, Store};
+pub use commit::Commit;
+pub use error::StoreError;
+pub use storage::Storage;

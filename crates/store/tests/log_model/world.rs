@@ -396,9 +396,7 @@ impl World {
             }
             let last = self.truth.get(index_of(owner.last));
             if last.map(|entry| entry.generation) != Some(owner.generation) {
-                return Err(format!(
-                    "{owner:?} believes that {last:?} is its last record"
-                ));
+                return Err(format!("{owner:?} takes {last:?} as its last record"));
             }
         }
         Ok(())

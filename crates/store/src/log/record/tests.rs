@@ -1,3 +1,7 @@
+//! The record codec: fixtures that load for ever, and bytes that are no record.
+//!
+//! **Invariants.** No input makes decoding panic, and no changed byte goes unnoticed.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -37,7 +37,9 @@ fn help_lists_options_sources_and_sinks() {
     let ended = run(program(STOCKS).arg("--help"));
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let expected = fs::read_to_string(path("tests/help.txt")).expect("the file is there");
-    assert_eq!(ended.stdout, expected);
+    // The program knows where its own input is; that place differs from machine to machine.
+    let data = path("data").display().to_string();
+    assert_eq!(ended.stdout.replace(&data, "EXAMPLES/data"), expected);
 }
 
 #[test]

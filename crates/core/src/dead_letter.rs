@@ -16,7 +16,7 @@ pub struct DeadLetter {
     pub partition: String,
     /// Record number in the source partition, counted from one.
     pub position: u64,
-    /// The key, as shown to people; absent before the first `key_by`.
+    /// The key: text as it is, other keys as error texts show them. Absent before the first `key_by`.
     pub key: Option<String>,
     /// The message: the raw bytes where decoding failed, else the message as JSON.
     #[serde(with = "bytes_as_text")]

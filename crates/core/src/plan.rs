@@ -244,7 +244,7 @@ pub enum PlanError {
     },
     /// One state, keys of two types.
     #[error(
-        "the state {state:?} has keys of type {first_type} at {first} and of type {second_type} at {second}; make both key_by return the same type"
+        "the state {state:?} is used with two types of key: {first_type} at {first}, and {second_type} at {second}; keys of different types never find the same state object, so let the key_by before both stages return the same type, or use two states"
     )]
     StateKeyType {
         /// Name of the state.

@@ -58,6 +58,11 @@ pub trait Sink<M>: Send + 'static {
         Ok(())
     }
 
+    /// Where it writes to, in the form that [`Sink::redirect`] takes; none if it cannot be redirected.
+    fn address(&self) -> Option<String> {
+        None
+    }
+
     /// Writes to `address` (a URL such as `tcp://127.0.0.1:7002`) instead, in the same format: what
     /// `--out NAME=ADDRESS` does.
     ///

@@ -91,6 +91,11 @@ pub trait Source<T>: Send + 'static {
         false
     }
 
+    /// Where it reads from, in the form that [`Source::redirect`] takes; none if it cannot be redirected.
+    fn address(&self) -> Option<String> {
+        None
+    }
+
     /// Reads from `address` (a URL such as `tcp://127.0.0.1:7010`) instead, in the same format: what
     /// `--in NAME=ADDRESS` does.
     ///

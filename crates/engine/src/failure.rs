@@ -57,7 +57,7 @@ pub enum Failure {
         code: Code,
     },
     /// A message cannot be encoded for a sink.
-    #[error("the sink {sink:?} ({location}) cannot encode a message: {error}; {origin}{}; choose another format, or change the message in a stage before the sink", shown(.message))]
+    #[error("the sink {sink:?} ({location}) cannot encode a message: {error}; {origin}{}; choose another format, change the message in a stage before the sink, or let the sink skip such messages with .on_error(OnError::Skip) or keep them with .dead_letter(name, sink) behind .to_sink", shown(.message))]
     Encode {
         /// The sink.
         sink: String,

@@ -263,6 +263,9 @@ pub trait ErasedSource: Send {
         waker: &Waker,
     ) -> Result<Box<dyn ErasedReader>, ConnectorError>;
 
+    /// As [`wallaroo_core::Source::address`].
+    fn address(&self) -> Option<String>;
+
     /// As [`wallaroo_core::Source::redirect`].
     ///
     /// # Errors
@@ -311,6 +314,9 @@ pub trait ErasedSink: Send {
 
     /// As [`wallaroo_core::Sink::per_worker`].
     fn per_worker(&self) -> bool;
+
+    /// As [`wallaroo_core::Sink::address`].
+    fn address(&self) -> Option<String>;
 
     /// As [`wallaroo_core::Sink::redirect`].
     ///

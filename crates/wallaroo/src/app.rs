@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wallaroo_core::{KeyGroupCount, NodeKind, Plan};
@@ -33,6 +33,14 @@ use crate::stream::Pipeline;
 pub struct App {
     name: String,
     ends: Vec<Arc<GraphNode>>,
+}
+
+/// The name of a source or sink, and its address if it can have another.
+pub(crate) type Named = (String, Option<String>);
+
+/// A connector whose code panicked was not begun to be used; what it holds is as good as before.
+fn unpoisoned<T: ?Sized>(connector: &Mutex<T>) -> MutexGuard<'_, T> {
+    connector.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How to run an application.
@@ -134,14 +142,19 @@ impl App {
         Ok(Running::new(run, senders))
     }
 
-    /// The names of the sources, and those of the sinks.
-    pub(crate) fn connectors(&self) -> (Vec<String>, Vec<String>) {
-        let plan = self.build().program.plan;
+    /// The names of the sources and those of the sinks, each with the address it has, if it can have another.
+    pub(crate) fn connectors(&self) -> (Vec<Named>, Vec<Named>) {
+        let program = self.build().program;
+        let address = |code: &NodeCode| match code {
+            NodeCode::Source(source) => unpoisoned(source).address(),
+            NodeCode::Sink(sink) => unpoisoned(sink).address(),
+            _ => None,
+        };
         let named = |kind: &NodeKind| {
-            plan.nodes
-                .iter()
-                .filter(|node| node.kind == *kind)
-                .map(|node| node.name.clone())
+            let nodes = program.plan.nodes.iter().zip(&program.code);
+            nodes
+                .filter(|(node, _)| node.kind == *kind)
+                .map(|(node, code)| (node.name.clone(), address(code)))
                 .collect()
         };
         (named(&NodeKind::Source), named(&NodeKind::Sink))
@@ -159,14 +172,8 @@ impl App {
         for (node, code) in program.plan.nodes.iter().zip(&program.code) {
             if node.name == name && node.kind == *kind {
                 match code {
-                    NodeCode::Source(source) => source
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .redirect(address)?,
-                    NodeCode::Sink(sink) => sink
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .redirect(address)?,
+                    NodeCode::Source(source) => unpoisoned(source).redirect(address)?,
+                    NodeCode::Sink(sink) => unpoisoned(sink).redirect(address)?,
                     _ => return Ok(false),
                 }
                 return Ok(true);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use wallaroo_core::{Clock, SystemClock};
 use wallaroo_engine::Status;
 
-use crate::app::{App, Options};
+use crate::app::{App, Named, Options};
 use crate::error::Error;
 
 mod arguments;
@@ -110,8 +110,8 @@ impl App {
 }
 
 /// Says what an application that has ended did. `stopped`: because it was told to, not because its input had ended.
-fn summary(status: &Status, sources: &[String], seconds: f64, stopped: bool) -> String {
-    let of_source = |name: &String| status.nodes.iter().find(|node| node.name == *name);
+fn summary(status: &Status, sources: &[Named], seconds: f64, stopped: bool) -> String {
+    let of_source = |(name, _): &Named| status.nodes.iter().find(|node| node.name == *name);
     let messages: u64 = sources
         .iter()
         .filter_map(of_source)

@@ -109,11 +109,20 @@ impl GraphNode {
         }
         let mut settings = self.settings();
         change(&mut settings);
+        self.with(settings, self.inputs.clone())
+    }
+
+    /// The node with another input: another node.
+    pub(crate) fn behind(&self, input: GraphPort) -> Arc<GraphNode> {
+        self.with(self.settings(), vec![input])
+    }
+
+    fn with(&self, settings: Settings, inputs: Vec<GraphPort>) -> Arc<GraphNode> {
         Arc::new(GraphNode {
             kind: self.kind.clone(),
             location: self.location.clone(),
             settings: Mutex::new(settings),
-            inputs: self.inputs.clone(),
+            inputs,
             code: self.code.clone(),
             state: self.state.clone(),
             sender: self.sender.clone(),

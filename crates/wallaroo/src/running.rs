@@ -86,8 +86,12 @@ impl Running {
     fn sender<T: Send + 'static>(&self, source: &str) -> Result<&Sender<T>, Error> {
         let sender = self.senders.get(source).ok_or_else(|| {
             let known: Vec<String> = self.senders.keys().map(|name| format!("{name:?}")).collect();
-            let known = if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
-            Error::new(ErrorKind::Invalid, Code::SendTarget, format!("cannot send to the source {source:?}: only sources made with channel() take messages; {known}"))
+            let known = match known.as_slice() {
+                [] => "it has none; make one with channel()".to_owned(),
+                [only] => format!("its only one is {only}"),
+                known => format!("it has {}", known.join(", ")),
+            };
+            Error::new(ErrorKind::Invalid, Code::SendTarget, format!("cannot send to {source:?}: the application has no source of that name that takes messages, as those made with channel() do; {known}"))
         })?;
         sender.downcast_ref().ok_or_else(|| {
             let given = std::any::type_name::<T>();

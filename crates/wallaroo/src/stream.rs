@@ -22,7 +22,7 @@ use crate::code::{
 use crate::connectors::{ChannelSource, IntoSink, SinkParts};
 use crate::context::Context;
 use crate::durable::SourceDurability;
-use crate::graph::{DeadLetterSink, GraphNode, GraphPort, Name, caller, made_name};
+use crate::graph::{DeadLetterSink, GraphNode, GraphPort, Name, Settings, caller, made_name};
 use crate::message::{Message, StateObject};
 use crate::output::{Emit, Output};
 use crate::size::sizer;
@@ -399,14 +399,7 @@ impl<T: Message> Stream<T> {
         name: impl Into<String>,
         sink: impl IntoSink<DeadLetter>,
     ) -> Stream<T> {
-        let location = caller();
-        let (encode, sink) = sink_code(sink);
-        let dead_letters = DeadLetterSink {
-            name: name.into(),
-            encode,
-            sink,
-            location,
-        };
+        let dead_letters = dead_letter_sink(name.into(), sink, caller());
         self.port.node = self.port.node.changed(|settings| {
             settings.on_error = OnError::DeadLetter;
             settings.dead_letters = Some(dead_letters);
@@ -461,6 +454,69 @@ impl<T: Message> Stream<T> {
                 NodeCode::None,
             )),
         }
+    }
+}
+
+impl Pipeline {
+    /// What happens to a message that the encoder of the sink fails for. The default is [`OnError::Fail`]; for dead
+    /// letters see [`Pipeline::dead_letter`]. A sink that takes messages as they are, and `end`, have no encoder: then
+    /// this changes nothing. Errors of writing always end the application.
+    ///
+    /// # Example
+    /// ```
+    /// use wallaroo::{OnError, iter, source, stdout};
+    ///
+    /// let numbers = source("numbers", iter([1.5, f64::NAN]));
+    /// let checked = stdout().encode(|n: &f64, row| {
+    ///     if n.is_nan() { return Err("not a number".into()) }
+    ///     row.extend(format!("{n}\n").bytes());
+    ///     Ok(())
+    /// });
+    /// let pipeline = numbers.to_sink("checked", checked).on_error(OnError::Skip);
+    /// # drop(pipeline);
+    /// ```
+    pub fn on_error(self, policy: OnError) -> Pipeline {
+        self.encoding(|settings| settings.on_error = policy)
+    }
+
+    /// Sends messages that the encoder of the sink fails for to another sink, as [`DeadLetter`]s; their stage is the
+    /// name of this sink. Without an encoder it changes nothing.
+    #[track_caller]
+    pub fn dead_letter(self, name: impl Into<String>, sink: impl IntoSink<DeadLetter>) -> Pipeline {
+        let dead_letters = dead_letter_sink(name.into(), sink, caller());
+        self.encoding(|settings| {
+            settings.on_error = OnError::DeadLetter;
+            settings.dead_letters = Some(dead_letters);
+        })
+    }
+
+    fn encoding(self, change: impl FnOnce(&mut Settings)) -> Pipeline {
+        match self.end.inputs.as_slice() {
+            [port] if port.node.kind == NodeKind::Encode => {
+                let encode = GraphPort {
+                    node: port.node.changed(change),
+                    output: port.output,
+                };
+                Pipeline {
+                    end: self.end.behind(encode),
+                }
+            }
+            _ => self,
+        }
+    }
+}
+
+fn dead_letter_sink(
+    name: String,
+    sink: impl IntoSink<DeadLetter>,
+    location: Location,
+) -> DeadLetterSink {
+    let (encode, sink) = sink_code(sink);
+    DeadLetterSink {
+        name,
+        encode,
+        sink,
+        location,
     }
 }
 

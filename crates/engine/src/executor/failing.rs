@@ -5,7 +5,7 @@
 
 use wallaroo_core::source::Rejected;
 use wallaroo_core::{
-    Code, DeadLetter, KeyError, NodeId, NodeKind, OnError, PartitionId, Provenance,
+    Code, DeadLetter, KeyError, NodeId, NodeKind, OnError, PartitionId, Provenance, StoredKey,
 };
 
 use super::{Executor, Frame, Head, Instance};
@@ -32,7 +32,7 @@ impl Letter {
 /// A failure in words.
 struct Described {
     origin: Origin,
-    key: Option<String>,
+    key: Option<StoredKey>,
     message: Vec<u8>,
     error: String,
     code: Code,
@@ -75,7 +75,7 @@ impl Executor {
                 if plan_node.kind == NodeKind::Encode && described.code == Code::UserError =>
             {
                 Err(Failure::Encode {
-                    sink: plan_node.name.trim_end_matches(" (encode)").to_owned(),
+                    sink: of_sink(&plan_node.name).to_owned(),
                     location: plan_node.location.clone(),
                     origin: described.origin,
                     message: described.message,
@@ -85,7 +85,7 @@ impl Executor {
             OnError::Fail => Err(Failure::User {
                 stage: plan_node.name.clone(),
                 location: plan_node.location.clone(),
-                key: described.key,
+                key: described.key.map(|key| key.to_string()),
                 origin: described.origin,
                 message: described.message,
                 error: described.error,
@@ -103,11 +103,11 @@ impl Executor {
             OnError::DeadLetter => {
                 self.counts[id.index()].add_dropped(1);
                 let letter = DeadLetter {
-                    stage: plan_node.name.clone(),
+                    stage: of_sink(&plan_node.name).to_owned(),
                     source: described.origin.source,
                     partition: described.origin.partition,
                     position: described.origin.position,
-                    key: described.key,
+                    key: described.key.map(|key| plain(&key)),
                     message: described.message,
                     error: described.error,
                 };
@@ -173,7 +173,7 @@ impl Executor {
     fn describe(&mut self, node: usize, depth: usize, failed: Failed) -> Described {
         let frame = &self.stack[depth];
         let head_index = frame.head_index(failed.index);
-        let key = self.key_of_head(head_index).map(|key| key.to_string());
+        let key = self.key_of_head(head_index);
         let code = &self.nodes[node].code;
         let index = failed.index;
         let message = self.stack[depth].messages.as_deref().map(|messages| {
@@ -206,4 +206,16 @@ impl Executor {
             code,
         }
     }
+}
+
+/// The sink that a node encodes for; other names as they are.
+fn of_sink(name: &str) -> &str {
+    name.strip_suffix(" (encode)").unwrap_or(name)
+}
+
+/// A key for programs: text as it is, without the quotes that tell people what is text.
+fn plain(key: &StoredKey) -> String {
+    let view = key.view();
+    view.as_str()
+        .map_or_else(|| view.to_string(), str::to_owned)
 }

@@ -77,6 +77,10 @@ impl<T: Message, C: Source<T>> ErasedSource for SourceOf<T, C> {
         }))
     }
 
+    fn address(&self) -> Option<String> {
+        self.connector.address()
+    }
+
     fn redirect(&mut self, address: &str) -> Result<(), ConnectorError> {
         self.connector.redirect(address)
     }
@@ -129,6 +133,10 @@ impl<M: Messages> ErasedSink for SinkOf<M> {
         Ok(Box::new(WriterOf {
             writer: self.sink.open(waker)?,
         }))
+    }
+
+    fn address(&self) -> Option<String> {
+        self.sink.address()
     }
 
     fn redirect(&mut self, address: &str) -> Result<(), ConnectorError> {

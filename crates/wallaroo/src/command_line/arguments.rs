@@ -13,6 +13,7 @@ use tracing_subscriber::filter::Targets;
 use wallaroo_core::Code;
 
 use super::log;
+use crate::app::Named;
 use crate::error::{Error, ErrorKind};
 
 #[cfg(test)]
@@ -35,8 +36,8 @@ Environment, where the command line says nothing:
 pub(super) struct Program {
     pub(super) name: String,
     pub(super) binary: Option<String>,
-    pub(super) sources: Vec<String>,
-    pub(super) sinks: Vec<String>,
+    pub(super) sources: Vec<Named>,
+    pub(super) sinks: Vec<Named>,
 }
 
 /// What the person at the command line wants.
@@ -209,22 +210,39 @@ fn command(program: &Program) -> Command {
 
 /// The application's own part of the help.
 fn after_help(program: &Program, binary: &str) -> String {
-    let list = |names: &[String]| match names {
-        [] => "none".to_owned(),
-        names => names.join(", "),
-    };
+    let (sources, sinks) = (redirectable(&program.sources), redirectable(&program.sinks));
     let mut text = format!(
-        "Sources: {}\nSinks:   {}\n\n{ADDRESSES}\n\nExamples:\n  {binary} --workers auto",
-        list(&program.sources),
-        list(&program.sinks)
+        "Sources, for --in:{}\n\nSinks, for --out:{}\n\n{ADDRESSES}\n\nExamples:\n  {binary} --workers auto",
+        list(&sources),
+        list(&sinks)
     );
-    if let Some(source) = program.sources.first() {
+    if let Some((source, _)) = sources.first() {
         text.push_str(&format!("\n  {binary} --in {source}=tcp://127.0.0.1:7010"));
     }
-    if let Some(sink) = program.sinks.first() {
+    if let Some((sink, _)) = sinks.first() {
         text.push_str(&format!("\n  {binary} --out {sink}=./{sink}.txt"));
     }
     text
+}
+
+/// Those that can have another address, with the one they have.
+fn redirectable(all: &[Named]) -> Vec<(&str, &str)> {
+    all.iter()
+        .filter_map(|(name, address)| Some((name.as_str(), address.as_deref()?)))
+        .collect()
+}
+
+/// Names and addresses, one below the other.
+fn list(named: &[(&str, &str)]) -> String {
+    if named.is_empty() {
+        return " none".to_owned();
+    }
+    let width = named.iter().map(|(name, _)| name.chars().count()).max();
+    let width = width.unwrap_or(0);
+    let lines = named
+        .iter()
+        .map(|(name, address)| format!("\n  {name:width$}  {address}"));
+    lines.collect()
 }
 
 /// What stands in the environment; an empty value is none.

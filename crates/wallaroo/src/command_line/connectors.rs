@@ -6,7 +6,7 @@ use wallaroo_core::{Code, NodeKind};
 
 use super::arguments::{Program, Redirection, Side};
 use super::names::closest;
-use crate::app::App;
+use crate::app::{App, Named};
 use crate::error::{Error, ErrorKind};
 
 /// Lets sources and sinks read from and write to other addresses.
@@ -48,18 +48,18 @@ fn unknown(program: &Program, redirection: &Redirection) -> Error {
         ..
     } = redirection;
     let (known, others) = match side {
-        Side::In => (&program.sources, &program.sinks),
-        Side::Out => (&program.sinks, &program.sources),
+        Side::In => (names(&program.sources), names(&program.sinks)),
+        Side::Out => (names(&program.sinks), names(&program.sources)),
     };
     let list = match known.as_slice() {
         [] => format!("it has no {side}s"),
         [only] => format!("its only {side} is {only:?}"),
-        [_, _, ..] => format!("its {side}s are {}", quoted(known)),
+        [_, _, ..] => format!("its {side}s are {}", quoted(&known)),
     };
     let help = if others.contains(name) {
         let other = side.other();
         format!("{name:?} is a {other}: use {}", other.option())
-    } else if let Some(meant) = closest(name, known) {
+    } else if let Some(meant) = closest(name, &known) {
         format!("did you mean {meant:?}? {list}")
     } else {
         list
@@ -69,6 +69,10 @@ fn unknown(program: &Program, redirection: &Redirection) -> Error {
         "{given_by} names {name:?}, but the application {application:?} has no {side} of that name; {help}"
     );
     Error::new(ErrorKind::Invalid, Code::UnknownConnector, text)
+}
+
+fn names(named: &[Named]) -> Vec<String> {
+    named.iter().map(|(name, _)| name.clone()).collect()
 }
 
 fn quoted(names: &[String]) -> String {

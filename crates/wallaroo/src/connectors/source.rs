@@ -273,6 +273,13 @@ impl<T: Send + 'static> Source<T> for ByteSource<T> {
         matches!(self.input, Input::File(_))
     }
 
+    fn address(&self) -> Option<String> {
+        Some(match &self.input {
+            Input::File(input) => input.path.display().to_string(),
+            Input::Tcp(input) => input.url(),
+        })
+    }
+
     fn redirect(&mut self, address: &str) -> Result<(), ConnectorError> {
         self.input = match Address::of_source(address)? {
             Address::File(path) => {

@@ -1,6 +1,6 @@
 //! A source that listens on a TCP port.
 //!
-//! One thread accepts connections and deals them out to the partitions, of which each worker has one. One
+//! One thread accepts connections and deals them out to the partitions, of which each worker has one at the start. One
 //! thread per connection reads, cuts the bytes into frames and puts them, a chunk at a time, into the inbox of
 //! its partition; the worker decodes them there. When the inbox is full the thread waits and does not
 //! read, so the sender has to wait too.
@@ -10,6 +10,7 @@
 //! threads end when the readers are dropped.
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wallaroo_core::{Code, ConnectorError, Waker};
@@ -40,7 +41,8 @@ const MAX_CONNECTIONS: usize = 1024;
 /// Listens on `address` (`HOST:PORT`), and reads what clients send.
 ///
 /// The port is taken when the application starts, or at once by [`bind`](Bytes::bind). Port 0 lets the
-/// system choose. Each worker has a partition; connections are dealt out to them in turn. A record must
+/// system choose. Each worker the application starts with has a partition; connections are dealt out to them in turn. A
+/// rescale deals the partitions out anew, and makes no further ones: see [`partitions`](Bytes::partitions). A record must
 /// be complete when its connection ends: text without a line end is rejected.
 ///
 /// # Example
@@ -81,6 +83,7 @@ impl ListenerHandle {
 pub struct TcpInput {
     address: String,
     max_connections: usize,
+    partitions: Option<NonZeroUsize>,
     handle: ListenerHandle,
     listener: Option<TcpListener>,
     hub: Option<Arc<Hub>>,
@@ -91,6 +94,13 @@ impl Bytes<TcpInput> {
     /// is logged.
     pub fn max_connections(mut self, count: usize) -> Self {
         self.transport.max_connections = count;
+        self
+    }
+
+    /// Into how many partitions connections are dealt out; as many as there are workers at the start by default. The
+    /// number stays when the application is rescaled, so give the largest number of workers it will have.
+    pub fn partitions(mut self, count: NonZeroUsize) -> Self {
+        self.transport.partitions = Some(count);
         self
     }
 
@@ -115,10 +125,16 @@ impl TcpInput {
         TcpInput {
             address: address.to_owned(),
             max_connections: MAX_CONNECTIONS,
+            partitions: None,
             handle: ListenerHandle::default(),
             listener: None,
             hub: None,
         }
+    }
+
+    /// The address as a source is redirected to it.
+    pub(super) fn url(&self) -> String {
+        format!("tcp://{}", self.address)
     }
 
     pub(super) fn handle(&self) -> ListenerHandle {
@@ -146,11 +162,12 @@ impl TcpInput {
         Ok(bound)
     }
 
-    /// Takes the port; one partition per worker.
+    /// Takes the port; one partition per worker, unless set otherwise.
     pub(super) fn partitions(&mut self, workers: usize) -> Result<Vec<String>, ConnectorError> {
         let bound = self.bind()?;
-        let names: Vec<_> = (0..workers.max(1))
-            .map(|worker| format!("tcp://{bound} (worker {worker})"))
+        let partitions = self.partitions.map_or(workers.max(1), NonZeroUsize::get);
+        let names: Vec<_> = (0..partitions)
+            .map(|number| format!("tcp://{bound} (partition {number})"))
             .collect();
         let lanes = names
             .iter()

@@ -22,6 +22,10 @@ pub(super) struct TestSink {
 }
 
 impl ErasedSink for TestSink {
+    fn address(&self) -> Option<String> {
+        None
+    }
+
     fn open(&mut self, _: &Waker) -> Result<Box<dyn ErasedWriter>, ConnectorError> {
         Ok(Box::new(TestWriter {
             captured: Arc::clone(&self.captured),

@@ -171,6 +171,10 @@ impl TestSource {
 }
 
 impl ErasedSource for TestSource {
+    fn address(&self) -> Option<String> {
+        None
+    }
+
     fn partitions(&mut self, _: usize) -> Result<Vec<String>, ConnectorError> {
         Ok(vec!["test".to_owned()])
     }

@@ -39,7 +39,7 @@ fn a_connection_that_ends_within_a_line_is_told_with_what_came() {
         ErrorKind::Data,
         Code::Truncated,
         format!(
-            "cannot decode a message: source \"lines\", tcp://{address} (worker 0), record 2: \
+            "cannot decode a message: source \"lines\", tcp://{address} (partition 0), record 2: \
              the input ends within a record, after 3 of its bytes; \
              check that the sender completes its last record before it closes; message hal; {POLICY}"
         ),
@@ -56,7 +56,7 @@ fn a_connection_that_ends_within_a_frame_is_told_with_what_came() {
         ErrorKind::Data,
         Code::Truncated,
         format!(
-            "cannot decode a message: source \"lines\", tcp://{address} (worker 0), record 2: \
+            "cannot decode a message: source \"lines\", tcp://{address} (partition 0), record 2: \
              the input ends within a record, after 6 of its bytes; \
              check that the sender completes its last record before it closes; \
              message \0\0\0\x04ha; {POLICY}"
@@ -74,7 +74,7 @@ fn a_frame_of_64_mb_is_refused_by_the_default_limit() {
         ErrorKind::Data,
         Code::FrameTooLong,
         format!(
-            "cannot decode a message: source \"lines\", tcp://{address} (worker 0), record 1: \
+            "cannot decode a message: source \"lines\", tcp://{address} (partition 0), record 1: \
              a frame says it has 67108864 bytes, the limit is 16777216; \
              check that the sender writes the length as this source reads it, or raise max_frame_bytes; \
              message \x04\0\0\0; {POLICY}"

@@ -9,7 +9,7 @@ fn letter(stage: &str, position: u64, key: Option<&str>, order: &Order, error: &
         source: "orders".to_owned(),
         partition: "iterator".to_owned(),
         position,
-        key: key.map(|key| format!("{key:?}")),
+        key: key.map(str::to_owned),
         message: serde_json::to_vec(order).expect("it has a JSON form"),
         error: error.to_owned(),
     }

@@ -55,15 +55,16 @@ fn a_csv_row_with_too_few_columns_is_told_with_record() {
 }
 
 #[test]
-fn a_missing_csv_column_is_told_before_any_record_is_read() {
+fn a_missing_csv_column_is_told_at_the_start() {
     let (_directory, path) = written(b"client,amount\nann,1\n");
-    let error = failure(App::new("shop").add(source("orders", file(&path).csv::<Order>()).end()));
+    let app = App::new("shop").add(source("orders", file(&path).csv::<Order>()).end());
+    let error = app.start(Options::default()).expect_err("it cannot start");
     check(
         &error,
         ErrorKind::Unavailable,
         Code::Column,
         format!(
-            "the source \"orders\" failed: cannot read the file \"{path}\": \
+            "cannot open the source \"orders\": cannot read the file \"{path}\": \
              the header has no column \"customer\", it has \"client\", \"amount\"; correct the header, \
              rename the field with #[serde(rename)], or give it #[serde(default)]"
         ),

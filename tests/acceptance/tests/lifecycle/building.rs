@@ -119,8 +119,9 @@ fn a_state_with_keys_of_two_types() {
         &error(pipelines),
         Code::StateKeyType,
         format!(
-            "the state \"state\" has keys of type integer at {} and of type text at {}; \
-             make both key_by return the same type",
+            "the state \"state\" is used with two types of key: integer at {}, and text at {}; \
+             keys of different types never find the same state object, so let the key_by before both stages \
+             return the same type, or use two states",
             at(line),
             at(line + 2)
         ),

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::num::NonZeroUsize;
 
-use wallaroo::{App, Code, Options, State, generator, memory, source};
+use wallaroo::{App, Code, Options, State, generator, memory, source, tcp_listener};
 use wallaroo_acceptance::ending;
 use wallaroo_acceptance::gate::Gate;
 use wallaroo_acceptance::tally::{Arrived, Tally};
@@ -161,4 +163,39 @@ fn a_panic_in_the_middle_of_rescales_ends_the_run() {
         let error = ending::wait(&running).expect_err("it fails");
         assert_eq!(error.code(), Code::UserPanic);
     }
+}
+
+/// The number of partitions stays: those that are there from the start are dealt out anew.
+#[test]
+fn connections_are_read_on_as_the_partitions_they_are_in_change_workers() {
+    const CLIENTS: u64 = 6;
+    let listener =
+        tcp_listener("127.0.0.1:0").partitions(NonZeroUsize::new(4).expect("it is not zero"));
+    let listener = listener.bind().expect("a port is free");
+    let address = listener.local_address().expect("it is bound");
+    let lines = memory::<String>();
+    let running = App::new("rescaling")
+        .add(source("lines", listener.lines()).to_sink("lines out", lines.clone()))
+        .start(Options::default())
+        .expect("it starts");
+    let mut clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| TcpStream::connect(address).expect("it listens"))
+        .collect();
+    let mut expected = Vec::new();
+    for workers in [1, 4, 2] {
+        running.rescale(NonZeroUsize::new(workers).expect("it is not zero"));
+        for (number, client) in clients.iter_mut().enumerate() {
+            writeln!(client, "{number} to {workers}").expect("it reads");
+            expected.push(format!("{number} to {workers}"));
+        }
+        until("all lines are through", || lines.len() == expected.len());
+        assert_eq!(running.status().workers, workers);
+    }
+    drop(clients);
+    running.stop();
+    ending::wait(&running).expect("it completes");
+    let mut lines = lines.take();
+    lines.sort();
+    expected.sort();
+    assert_eq!(lines, expected);
 }

@@ -33,8 +33,8 @@ fn a_source_that_does_not_exist_is_told_with_those_that_do() {
         running.send("number", 1u64),
         ErrorKind::Invalid,
         Code::SendTarget,
-        "cannot send to the source \"number\": only sources made with channel() take messages; \
-         there are \"numbers\", \"words\"",
+        "cannot send to \"number\": the application has no source of that name that takes messages, as those made with \
+         channel() do; it has \"numbers\", \"words\"",
     );
 }
 
@@ -48,7 +48,8 @@ fn an_application_without_channels_takes_no_messages() {
         running.send("numbers", 1u64),
         ErrorKind::Invalid,
         Code::SendTarget,
-        "cannot send to the source \"numbers\": only sources made with channel() take messages; there are none",
+        "cannot send to \"numbers\": the application has no source of that name that takes messages, as those made with \
+         channel() do; it has none; make one with channel()",
     );
 }
 

@@ -6,8 +6,8 @@ fn request(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Request, Er
     let program = Program {
         name: "stocks".to_owned(),
         binary: None,
-        sources: vec!["ticks".to_owned()],
-        sinks: vec!["alerts".to_owned()],
+        sources: vec![("ticks".to_owned(), Some("ticks.csv".to_owned()))],
+        sinks: vec![("alerts".to_owned(), None)],
     };
     let arguments = ["stocks"].iter().chain(arguments).map(OsString::from);
     let variable = |name: &str| {

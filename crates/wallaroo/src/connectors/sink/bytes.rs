@@ -231,6 +231,15 @@ impl<K: 'static> Sink<Rows> for ByteSink<K> {
         }
     }
 
+    fn address(&self) -> Option<String> {
+        Some(match &self.target {
+            Target::Stdout => "stdout:".to_owned(),
+            Target::File { path, .. } => path.display().to_string(),
+            Target::Tcp { address, .. } => format!("tcp://{address}"),
+            Target::Discard => "discard:".to_owned(),
+        })
+    }
+
     fn redirect(&mut self, address: &str) -> Result<(), ConnectorError> {
         self.target = match Address::of_sink(address)? {
             Address::File(path) => {

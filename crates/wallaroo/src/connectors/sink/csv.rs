@@ -84,7 +84,12 @@ fn write<T: Serialize>(
 
 fn reason_of(error: &csv::Error) -> String {
     let text = error.to_string();
+    // The rest asks the reader to turn to the authors of the `csv` crate.
+    let text = text
+        .split(", if you have a use case")
+        .next()
+        .unwrap_or(&text);
     text.strip_prefix("CSV write error: ")
-        .unwrap_or(&text)
+        .unwrap_or(text)
         .to_owned()
 }

@@ -12,7 +12,7 @@ use std::io::{ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use wallaroo_core::{Code, ConnectorError, Intake, Position, Read, Reader};
+use wallaroo_core::{Code, ConnectorError, Intake, PartitionId, Position, Read, Reader};
 
 use super::window::Window;
 use super::{Place, Records};
@@ -109,7 +109,10 @@ impl<T: 'static> FileReader<T> {
             resume: None,
             at_end: false,
         };
-        let Some(place) = from else { return Ok(reader) };
+        let Some(place) = from else {
+            reader.read_header()?;
+            return Ok(reader);
+        };
         let bytes = reader.size()?;
         if bytes < place.offset {
             return Err(ConnectorError::new(format!(
@@ -141,6 +144,34 @@ impl<T: 'static> FileReader<T> {
         self.window.clear();
         self.cutter = self.framing.cutter(place.skip);
         self.place = place;
+        Ok(())
+    }
+
+    /// Reads the header, so that a column that is missing is found before anything runs. A file that is followed may
+    /// get its header later.
+    fn read_header(&mut self) -> Result<(), ConnectorError> {
+        // Nothing in front of the header is a record.
+        let mut none = Intake::new(PartitionId(0), 1, 0, 0);
+        while self.records.awaits_header() && !self.follow {
+            let bytes = self.window.bytes();
+            let cut = if self.at_end {
+                self.cutter.cut_last(bytes)
+            } else {
+                self.cutter.cut(bytes)
+            };
+            let need = if let Cut::Partial { need } = cut {
+                need
+            } else {
+                0
+            };
+            if self.step(cut, &mut none)? {
+                continue;
+            }
+            if self.at_end {
+                return Ok(());
+            }
+            self.fill(need)?;
+        }
         Ok(())
     }
 

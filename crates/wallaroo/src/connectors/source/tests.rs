@@ -305,7 +305,12 @@ mod errors {
             "cannot read the file {path:?}: the header has no column \"b\", it has \"a\", \"c\"; correct the header, rename \
              the field with #[serde(rename)], or give it #[serde(default)]"
         );
-        let mut worker = Worker::open(&mut file(&path).csv::<Row>());
+        let mut source = file(&path).csv::<Row>();
+        let partition = source.partitions(1).unwrap().remove(0);
+        let opened = source.open(&partition, None, &Waker::disconnected());
+        assert_eq!(refusal(opened), (Code::Column, text.clone()));
+        // A file that is followed may get its header later.
+        let mut worker = Worker::open(&mut file(&path).follow(true).csv::<Row>());
         assert_eq!(refusal(worker.step()), (Code::Column, text));
         assert!(worker.messages.is_empty() && worker.rejected.is_empty());
     }

@@ -336,8 +336,8 @@ fn the_port_is_taken_by_bind_or_at_the_start() {
     assert_eq!(
         source.partitions(2).unwrap(),
         [
-            format!("tcp://{address} (worker 0)"),
-            format!("tcp://{address} (worker 1)")
+            format!("tcp://{address} (partition 0)"),
+            format!("tcp://{address} (partition 1)")
         ]
     );
     let lazy = bytes().lines();

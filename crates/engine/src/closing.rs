@@ -16,14 +16,17 @@ pub(crate) fn close(assets: Assets, program: &Program) -> Result<(), Failure> {
     let mut ended = Ok(());
     for partition in assets.partitions {
         let name = || Connector::Source(program.plan.node(partition.source).name.clone());
-        ended = ended.and(Connector::caught(name, || drop(partition.reader)));
+        let closed = Connector::caught(name, || drop(partition.reader));
+        ended = ended.and(closed);
     }
     for sink in assets.sinks {
-        ended = ended.and(close_sink(sink));
+        let closed = close_sink(sink);
+        ended = ended.and(closed);
     }
     for table in assets.tables {
         let owner = || Owner::State(table.name.clone());
-        ended = ended.and(Act::Dropped.on(owner, || drop(table.objects)));
+        let closed = Act::Dropped.on(owner, || drop(table.objects));
+        ended = ended.and(closed);
     }
     ended
 }

@@ -111,7 +111,9 @@ fn dead_letters(case: &Case, observed: &Observed, expected: &Expected) -> Result
                 Node::State { kind, .. } => Some(kind.unwrap_or(KeyKind::One)),
                 _ => kind_before(case, *node),
             };
-            let key = kind.map(|kind| kind.text(key_of(&item)));
+            // Dead letters have texts without the quotes that people see.
+            let text = kind.map(|kind| kind.text(key_of(&item)));
+            let key = text.map(|text| text.trim_matches('"').to_owned());
             let place = (
                 letter.source.as_str(),
                 letter.partition.as_str(),

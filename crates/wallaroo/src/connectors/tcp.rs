@@ -165,7 +165,9 @@ impl TcpInput {
     /// Takes the port; one partition per worker, unless set otherwise.
     pub(super) fn partitions(&mut self, workers: usize) -> Result<Vec<String>, ConnectorError> {
         let bound = self.bind()?;
-        let partitions = self.partitions.map_or_else(|| workers.max(1), NonZeroUsize::get);
+        let partitions = self
+            .partitions
+            .map_or_else(|| workers.max(1), NonZeroUsize::get);
         let names: Vec<_> = (0..partitions)
             .map(|number| format!("tcp://{bound} (partition {number})"))
             .collect();

@@ -25,6 +25,7 @@ pub mod key;
 pub mod messages;
 pub mod plan;
 pub mod provenance;
+mod raw;
 pub mod sink;
 pub mod source;
 

@@ -9,6 +9,8 @@
 use std::any::Any;
 use std::fmt;
 
+use crate::raw;
+
 /// A sequence of messages of one type that only the user's code knows.
 pub trait Messages: Any + Send {
     /// Number of messages.
@@ -88,18 +90,11 @@ impl<T: Send + 'static> Messages for Vec<T> {
     }
 
     fn scatter(&mut self, destinations: &[u16], targets: &mut [Box<dyn Messages>]) {
-        assert_eq!(
-            Vec::len(self),
-            destinations.len(),
-            "every message has a destination"
-        );
         let mut targets: Vec<&mut Vec<T>> = targets
             .iter_mut()
             .map(|target| downcast_mut(target.as_mut()))
             .collect();
-        for (message, destination) in self.drain(..).zip(destinations) {
-            targets[usize::from(*destination)].push(message);
-        }
+        raw::scatter(self, destinations, &mut targets);
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -12,7 +12,8 @@ use wallaroo::{
 };
 use wallaroo::{State, discard, iter, source, testing};
 use wallaroo_core::Waker;
-use wallaroo_engine::{Changes, Epoch, EpochListener, Options, Outcome, Run, SourcePosition};
+use wallaroo_engine::{Epoch, EpochListener, Options, Outcome, Run, SourcePosition};
+use wallaroo_state::StateChanges;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Ends(Mutex<Sender<(Epoch, Vec<SourcePosition>)>>);
 
 impl EpochListener for Ends {
-    fn states_changed(&self, _: Epoch, _: usize, _: Vec<Changes>) {}
+    fn states_changed(&self, _: Epoch, _: usize, _: Vec<StateChanges>) {}
 
     fn epoch_ended(&self, epoch: Epoch, positions: Vec<SourcePosition>) {
         let ends = self.0.lock().expect("nobody panics with it");

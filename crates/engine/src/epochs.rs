@@ -44,6 +44,11 @@ impl Epochs {
         }
     }
 
+    /// Who is told.
+    pub(crate) fn listener(&self) -> &dyn EpochListener {
+        self.listener.as_ref()
+    }
+
     /// A partition stands here at the end of `epoch`, and of later ones until it says otherwise.
     pub(crate) fn stands_at(&self, epoch: Epoch, partition: usize, position: SourcePosition) {
         unpoisoned(&self.progress).positions[partition].insert(epoch, position);

@@ -17,8 +17,8 @@ use std::ops::Range;
 use wallaroo_core::messages::downcast_mut;
 use wallaroo_core::source::{Position, Read, Rejected, Stop};
 use wallaroo_core::{
-    ConnectorError, DeadLetter, KeyError, KeyHash, Messages, Provenance, StoredKey, Timestamp,
-    Waker, Write,
+    ConnectorError, DeadLetter, KeyError, KeyHash, Messages, Provenance, Publisher, Rows,
+    StoredKey, Timestamp, Waker, Write,
 };
 use wallaroo_state::{ChunkIndex, KeyIndex, Slot};
 
@@ -312,6 +312,24 @@ pub trait ErasedSink: Send {
     /// When the sink cannot be opened.
     fn open(&mut self, waker: &Waker) -> Result<Box<dyn ErasedWriter>, ConnectorError>;
 
+    /// As [`wallaroo_core::Sink::publisher`]. When there is one, what [`ErasedSink::open`] opens keeps the rows of each
+    /// epoch for it.
+    ///
+    /// # Errors
+    /// When the outside world is not as configured.
+    fn publisher(&mut self) -> Result<Option<Box<dyn Publisher>>, ConnectorError> {
+        Ok(None)
+    }
+
+    /// As [`wallaroo_core::Sink::resume`].
+    ///
+    /// # Errors
+    /// When the destination is not what the checkpoint left.
+    fn resume(&mut self, from: Option<&Position>) -> Result<(), ConnectorError> {
+        let _ = from;
+        Ok(())
+    }
+
     /// As [`wallaroo_core::Sink::per_worker`].
     fn per_worker(&self) -> bool;
 
@@ -323,6 +341,15 @@ pub trait ErasedSink: Send {
     /// # Errors
     /// When the address cannot be used.
     fn redirect(&mut self, address: &str) -> Result<(), ConnectorError>;
+}
+
+/// What a writer tells at the end of an epoch.
+#[derive(Debug, Default)]
+pub struct Checkpointed {
+    /// What it was given in the epoch, if that is to be published after its commit.
+    pub rows: Rows,
+    /// As [`wallaroo_core::Writer::checkpoint`].
+    pub position: Option<Position>,
 }
 
 /// A writer whose message type only its own code knows.
@@ -338,6 +365,14 @@ pub trait ErasedWriter: Send {
     /// # Errors
     /// When something taken cannot be delivered.
     fn flush(&mut self) -> Result<Write, ConnectorError>;
+
+    /// Called at the end of an epoch, when all of it has been flushed. By default it tells nothing.
+    ///
+    /// # Errors
+    /// When something taken cannot be made durable.
+    fn checkpoint(&mut self) -> Result<Checkpointed, ConnectorError> {
+        Ok(Checkpointed::default())
+    }
 
     /// As [`wallaroo_core::Writer::end`].
     fn end(&mut self);

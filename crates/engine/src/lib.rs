@@ -42,7 +42,7 @@ mod worker;
 pub use baton::Random;
 pub use control::{Epoch, Limits};
 pub use failure::{Act, Connector, Failure, Origin, Owner, UndrainedSink};
-pub use listener::{EpochListener, SourcePosition};
+pub use listener::{EpochListener, SinkOutput, SourcePosition};
 pub use panics::record_panic;
 pub use program::{Copier, Factory, NodeCode, Program, Sizer};
 pub use restore::{EachObject, Resume, StoredStates};

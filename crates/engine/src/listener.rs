@@ -4,9 +4,11 @@
 //!
 //! 1. from each region with state, on each worker, one [`EpochListener::states_changed`]: all that `e`
 //!    changed there, and nothing of a later epoch;
-//! 2. then, once, [`EpochListener::epoch_ended`], with the position of every source partition at the end of `e`.
+//! 2. from each sink that was given messages of `e`, one [`EpochListener::sink_reached`]: it was given all of `e`, and
+//!    nothing of a later epoch;
+//! 3. then, once, [`EpochListener::epoch_ended`], with the position of every source partition at the end of `e`.
 //!
-//! So at the second call the listener has all that a checkpoint of `e` needs. The states with the changes of all
+//! So at the last call the listener has all that a checkpoint of `e` needs. The states with the changes of all
 //! epochs up to `e` are what exactly the records before the positions make of them; and all that was made of
 //! those records has been delivered: each writer has taken it and answered a flush with `Done`.
 //!
@@ -24,7 +26,7 @@
 //!
 //! **Invariants.** No epoch ends twice or is passed over. After `epoch_ended(e)` nothing of `e` comes any more.
 
-use wallaroo_core::source::Position;
+use wallaroo_core::{Position, Rows};
 use wallaroo_state::StateChanges;
 
 use crate::control::Epoch;
@@ -42,10 +44,26 @@ pub struct SourcePosition {
     pub next_number: u64,
 }
 
+/// What a sink was given in an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkOutput {
+    /// Name of the sink.
+    pub sink: String,
+    /// The rows of the epoch, from a sink that publishes them after their commit; else none.
+    pub rows: Rows,
+    /// Where the epoch ends at the destination, from a sink that can be put back there.
+    pub position: Option<Position>,
+}
+
 /// Is told what an epoch holds. Called on the workers' threads: it must be quick, and must not call the run.
 pub trait EpochListener: Send + Sync {
     /// A worker has applied all messages of an epoch to the states of one region, and none of a later epoch.
     fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<StateChanges>);
+
+    /// A sink has been given all messages of an epoch, has delivered them, and nothing of a later epoch.
+    fn sink_reached(&self, epoch: Epoch, output: SinkOutput) {
+        let _ = (epoch, output);
+    }
 
     /// An epoch has had its whole effect, on all workers and at all sinks. `positions` has every source partition
     /// of the application, in the order in which they were opened. Other workers wait in the meantime if they

@@ -548,6 +548,7 @@ fn open_sink(
         node: id,
         writer,
         ends: false,
+        untold: None,
         wake,
     })
 }

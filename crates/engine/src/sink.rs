@@ -1,6 +1,9 @@
 //! The operator of a sink: hands messages to the writer on the worker that owns the sink.
 //!
-//! **Invariants.** Batches are written in the order in which they came. A batch counts as consumed when the
+//! When somebody listens to epochs, messages of a later epoch wait until the open one has ended: what a writer tells at the
+//! end of an epoch is about whole epochs.
+//!
+//! **Invariants.** Batches of an epoch are written in the order in which they came. A batch counts as consumed when the
 //! writer has taken all of it; so a writer that is full holds back the sources. One writer, one worker.
 
 use std::cell::RefCell;
@@ -18,8 +21,9 @@ use crate::batch::{Batch, Contents, Pool};
 use crate::control::{Control, Epoch, Time, epoch_of};
 use crate::epochs::Epochs;
 use crate::failure::{Connector, Failure};
-use crate::host::ErasedWriter;
+use crate::host::{Checkpointed, ErasedWriter};
 use crate::layout::Edge;
+use crate::listener::{EpochListener, SinkOutput};
 use crate::region::{Puller, Reached, connect, frontier_of, time_of};
 use crate::status::NodeCounts;
 use crate::wake::WakeSlot;
@@ -31,6 +35,8 @@ pub(crate) struct OpenSink {
     pub(crate) writer: Box<dyn ErasedWriter>,
     /// Whether the writer has been told that the run ends.
     pub(crate) ends: bool,
+    /// The epoch of which something has been written that has not been told yet.
+    pub(crate) untold: Option<Epoch>,
     pub(crate) wake: Arc<WakeSlot>,
 }
 
@@ -42,10 +48,31 @@ impl OpenSink {
         }
         Connector::caught(|| Connector::Sink(self.name.clone()), || self.writer.end())
     }
+
+    /// Tells what the sink was given in an epoch, all of which has been flushed.
+    pub(crate) fn tell(&mut self, listener: &dyn EpochListener) -> Result<(), Failure> {
+        let Some(epoch) = self.untold.take() else {
+            return Ok(());
+        };
+        let name = || Connector::Sink(self.name.clone());
+        let Checkpointed { rows, position } = Connector::call(name, || self.writer.checkpoint())?;
+        let sink = self.name.clone();
+        listener.sink_reached(
+            epoch,
+            SinkOutput {
+                sink,
+                rows,
+                position,
+            },
+        );
+        Ok(())
+    }
 }
 
 /// The sink as its operator and its worker share it; empty on the workers that do not own it.
 pub(crate) type SharedSink = Rc<RefCell<Option<OpenSink>>>;
+
+type Pending = (InputCapability<Time>, usize, Box<Contents>);
 
 struct SinkOperator {
     pullers: Vec<Puller>,
@@ -56,7 +83,9 @@ struct SinkOperator {
     counts: Arc<[NodeCounts]>,
     level: usize,
     pulled: Vec<(InputCapability<Time>, Batch)>,
-    pending: VecDeque<(InputCapability<Time>, usize, Box<Contents>)>,
+    pending: VecDeque<Pending>,
+    /// What is of later epochs than the open one.
+    stash: VecDeque<Pending>,
     /// Whether something has been written that has not been flushed.
     unflushed: bool,
     /// The first epoch of which something may still have to be delivered.
@@ -102,6 +131,7 @@ pub(crate) fn build<'scope>(
             level,
             pulled: Vec::new(),
             pending: VecDeque::new(),
+            stash: VecDeque::new(),
             unflushed: false,
             open: start,
             epochs,
@@ -128,18 +158,32 @@ impl SinkOperator {
                 if let Some(sink) = self.sink.borrow().as_ref() {
                     self.counts[sink.node.index()].add_waiting(contents.messages.len());
                 }
-                self.pending.push_back((capability, input, contents));
+                let epoch = epoch_of(time_of(&capability));
+                let waiting = (capability, input, contents);
+                if self.epochs.is_some() && epoch > self.open {
+                    self.control.dequeue(self.level, waiting.2.bytes);
+                    self.control.stash(epoch, waiting.2.bytes);
+                    self.stash.push_back(waiting);
+                } else {
+                    self.pending.push_back(waiting);
+                }
             }
         }
-        if let Err(failure) = self
-            .tell_of_end()
-            .and_then(|()| self.write())
-            .and_then(|()| self.end_epochs(frontier))
-        {
+        if let Err(failure) = self.tell_of_end().and_then(|()| self.work(frontier)) {
             self.control.fail(failure);
         }
-        if frontier.is_none() && self.pending.is_empty() {
+        if frontier.is_none() && self.pending.is_empty() && self.stash.is_empty() {
             self.reached.finish();
+        }
+    }
+
+    /// Writes what may be written, and ends epochs that have been written whole.
+    fn work(&mut self, frontier: Option<Time>) -> Result<(), Failure> {
+        loop {
+            self.write()?;
+            if !self.end_epoch(frontier)? {
+                return Ok(());
+            }
         }
     }
 
@@ -151,29 +195,48 @@ impl SinkOperator {
         }
     }
 
-    /// Reports the epochs of which everything has been delivered. What has not been flushed at the end of the
-    /// input is flushed with the worker's end, and reported with the generation's.
-    fn end_epochs(&mut self, frontier: Option<Time>) -> Result<(), Failure> {
+    /// Ends the open epoch when everything of it has been delivered; true when there may be something to write then. What
+    /// has not been flushed at the end of the input is flushed with the worker's end, and told then.
+    fn end_epoch(&mut self, frontier: Option<Time>) -> Result<bool, Failure> {
         let Some(epochs) = &self.epochs else {
-            return Ok(());
+            return Ok(false);
         };
-        let pending = self.pending.iter().map(|(held, ..)| time_of(held));
-        let open = frontier.into_iter().chain(pending).min().map(epoch_of);
-        if open.is_some_and(|open| open <= self.open) {
-            return Ok(());
+        let stashed = self.stash.iter().map(|(held, ..)| time_of(held));
+        let next = frontier.into_iter().chain(stashed).min().map(epoch_of);
+        if !self.pending.is_empty() || next.is_some_and(|next| next <= self.open) {
+            return Ok(false);
         }
-        if self.unflushed {
-            let mut sink = self.sink.borrow_mut();
-            if let Some(OpenSink { name, writer, .. }) = sink.as_mut() {
-                let name = || Connector::Sink(name.clone());
-                self.unflushed = Connector::call(name, || writer.flush())? != Write::Done;
+        let mut sink = self.sink.borrow_mut();
+        if let Some(sink) = sink.as_mut() {
+            let name = || Connector::Sink(sink.name.clone());
+            if self.unflushed && Connector::call(name, || sink.writer.flush())? != Write::Done {
+                return Ok(false);
             }
+            self.unflushed = false;
+            sink.tell(epochs.listener())?;
         }
-        if !self.unflushed {
-            self.open = open.unwrap_or(self.open);
-            epochs.done_before(self.operator, open);
+        drop(sink);
+        epochs.done_before(self.operator, next);
+        let Some(next) = next else { return Ok(false) };
+        self.open = next;
+        self.unstash();
+        Ok(true)
+    }
+
+    /// Moves stashed batches of the open epoch to the pending ones.
+    fn unstash(&mut self) {
+        let open = self.open;
+        let (now, later): (VecDeque<_>, VecDeque<_>) = self
+            .stash
+            .drain(..)
+            .partition(|(held, ..)| epoch_of(time_of(held)) <= open);
+        self.stash = later;
+        for (held, _, contents) in &now {
+            self.control
+                .unstash(epoch_of(time_of(held)), contents.bytes);
+            self.control.queue(self.level, contents.bytes);
         }
-        Ok(())
+        self.pending.extend(now);
     }
 
     fn write(&mut self) -> Result<(), Failure> {
@@ -185,6 +248,8 @@ impl SinkOperator {
             level,
             pending,
             unflushed,
+            open,
+            epochs,
             ..
         } = self;
         let mut sink = sink.borrow_mut();
@@ -193,6 +258,7 @@ impl SinkOperator {
             node,
             writer,
             wake,
+            untold,
             ..
         }) = sink.as_mut()
         else {
@@ -213,6 +279,7 @@ impl SinkOperator {
             counts.add_in(before - left);
             counts.sub_waiting(before - left);
             *unflushed = true;
+            *untold = epochs.as_ref().map(|_| *open);
             if left > 0 {
                 return Ok(());
             }

@@ -143,7 +143,14 @@ fn flush_sinks(parts: &Parts, shared: &Shared, me: usize) {
             let is_flushing = matches!(flushed, Ok(Write::Blocked));
             shared.counts[sink.node.index()].set_flushing(is_flushing);
             match flushed {
-                Ok(Write::Done) => break,
+                Ok(Write::Done) => {
+                    if let Some(epochs) = &shared.epochs
+                        && let Err(failure) = sink.tell(epochs.listener())
+                    {
+                        shared.control.fail(failure);
+                    }
+                    break;
+                }
                 Ok(Write::Blocked) if shared.control.has_failed() => break,
                 Ok(Write::Blocked) => match &shared.simulation {
                     Some((baton, ..)) => baton.pass(me),

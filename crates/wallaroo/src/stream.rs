@@ -580,7 +580,7 @@ fn sink_code<T: serde::Serialize + Send + 'static>(
 }
 
 fn shared_sink<M: Messages>(sink: Box<dyn Sink<M>>) -> NodeCode {
-    let sink: Arc<Mutex<dyn ErasedSink>> = Arc::new(Mutex::new(SinkOf { sink }));
+    let sink: Arc<Mutex<dyn ErasedSink>> = Arc::new(Mutex::new(SinkOf::new(sink)));
     NodeCode::Sink(sink)
 }
 

@@ -2,15 +2,17 @@
 //!
 //! **Invariants.** Buffers go back and forth between engine and connector without being copied.
 
+use std::any::TypeId;
 use std::marker::PhantomData;
 
 use wallaroo_core::messages::downcast_mut;
 use wallaroo_core::source::{Intake, Position, Read, Stop};
 use wallaroo_core::{
-    ConnectorError, Messages, PartitionId, Reader, Sink, Source, Waker, Write, Writer,
+    ConnectorError, Messages, PartitionId, Publisher, Reader, Rows, Sink, Source, Waker, Write,
+    Writer,
 };
 use wallaroo_engine::host::{
-    ErasedReader, ErasedSink, ErasedSource, ErasedWriter, Room, SourceBatch,
+    Checkpointed, ErasedReader, ErasedSink, ErasedSource, ErasedWriter, Room, SourceBatch,
 };
 
 use crate::durable::{SourceDurability, SourceLog};
@@ -125,14 +127,41 @@ impl<T: Send + 'static> ErasedReader for ReaderOf<T> {
 
 /// A sink of sequences of type `M`.
 pub(crate) struct SinkOf<M> {
-    pub(crate) sink: Box<dyn Sink<M>>,
+    sink: Box<dyn Sink<M>>,
+    /// Whether its output is published by a publisher, and has no writer.
+    is_staged: bool,
+}
+
+impl<M> SinkOf<M> {
+    pub(crate) fn new(sink: Box<dyn Sink<M>>) -> Self {
+        SinkOf {
+            sink,
+            is_staged: false,
+        }
+    }
 }
 
 impl<M: Messages> ErasedSink for SinkOf<M> {
     fn open(&mut self, waker: &Waker) -> Result<Box<dyn ErasedWriter>, ConnectorError> {
+        if self.is_staged {
+            return Ok(Box::new(Staged::default()));
+        }
         Ok(Box::new(WriterOf {
             writer: self.sink.open(waker)?,
         }))
+    }
+
+    fn publisher(&mut self) -> Result<Option<Box<dyn Publisher>>, ConnectorError> {
+        if TypeId::of::<M>() != TypeId::of::<Rows>() {
+            return Ok(None);
+        }
+        let publisher = self.sink.publisher()?;
+        self.is_staged = publisher.is_some();
+        Ok(publisher)
+    }
+
+    fn resume(&mut self, from: Option<&Position>) -> Result<(), ConnectorError> {
+        self.sink.resume(from)
     }
 
     fn address(&self) -> Option<String> {
@@ -144,7 +173,7 @@ impl<M: Messages> ErasedSink for SinkOf<M> {
     }
 
     fn per_worker(&self) -> bool {
-        self.sink.per_worker()
+        !self.is_staged && self.sink.per_worker()
     }
 }
 
@@ -163,5 +192,38 @@ impl<M: Messages> ErasedWriter for WriterOf<M> {
 
     fn end(&mut self) {
         self.writer.end();
+    }
+
+    fn checkpoint(&mut self) -> Result<Checkpointed, ConnectorError> {
+        Ok(Checkpointed {
+            rows: Rows::default(),
+            position: self.writer.checkpoint()?,
+        })
+    }
+}
+
+/// Keeps the rows of an epoch for its publisher.
+#[derive(Default)]
+struct Staged {
+    rows: Rows,
+}
+
+impl ErasedWriter for Staged {
+    fn write(&mut self, messages: &mut dyn Messages) -> Result<Write, ConnectorError> {
+        self.rows.append(downcast_mut::<Rows>(messages));
+        Ok(Write::Done)
+    }
+
+    fn flush(&mut self) -> Result<Write, ConnectorError> {
+        Ok(Write::Done)
+    }
+
+    fn end(&mut self) {}
+
+    fn checkpoint(&mut self) -> Result<Checkpointed, ConnectorError> {
+        Ok(Checkpointed {
+            rows: std::mem::take(&mut self.rows),
+            position: None,
+        })
     }
 }

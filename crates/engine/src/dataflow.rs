@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 use timely::dataflow::{Scope, Stream};
 use timely::worker::Worker;
 use wallaroo_core::{Messages, NodeId, NodeKind};
+use wallaroo_state::WorkerIndex;
 
 use crate::batch::{Batch, Pool};
 use crate::baton::Random;
@@ -180,7 +181,7 @@ impl<'a> Builder<'a> {
             &self.owners,
             control,
         );
-        let executor = Executor::new(
+        let mut executor = Executor::new(
             program,
             layout,
             region,
@@ -189,6 +190,13 @@ impl<'a> Builder<'a> {
             outbox,
             &mut self.tables,
         );
+        if let Some(restore) = &self.shared.restore {
+            executor.load_lazily(
+                restore,
+                &self.owners.assignment,
+                WorkerIndex(self.owners.me),
+            );
+        }
         let executor = Rc::new(RefCell::new(Some(executor)));
         self.parts.executors.push(Rc::clone(&executor));
         executor

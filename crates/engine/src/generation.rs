@@ -23,6 +23,7 @@ use crate::failure::{Act, Failure, Owner};
 use crate::layout::{Layout, SinkNumbers};
 use crate::listener::EpochListener;
 use crate::program::Program;
+use crate::restore::Restore;
 use crate::run::Simulation;
 use crate::status::NodeCounts;
 use crate::worker::{self, Assets, Shared};
@@ -36,6 +37,7 @@ pub(crate) struct Setting {
     pub(crate) groups: KeyGroupCount,
     pub(crate) listener: Option<Arc<dyn EpochListener>>,
     pub(crate) epochs: Option<Arc<Epochs>>,
+    pub(crate) restore: Option<Arc<Restore>>,
     pub(crate) simulation: Option<Simulation>,
     pub(crate) start: Epoch,
     pub(crate) workers: NonZeroUsize,
@@ -69,6 +71,7 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
         groups: setting.groups,
         listener: setting.listener,
         epochs: setting.epochs,
+        restore: setting.restore,
         start: setting.start,
         assets: distributed.into_iter().map(Mutex::new).collect(),
         simulation: setting.simulation.map(|simulation| {

@@ -20,6 +20,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{CapabilityTrait, InputCapability};
 use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
+use timely::scheduling::Activator;
 
 use crate::batch::{Batch, ByDestination, Contents, Pool};
 use crate::control::{Control, Epoch, Time, epoch_of};
@@ -160,6 +161,7 @@ struct Region {
     links: Links,
     executor: Rc<std::cell::RefCell<Option<Executor>>>,
     reached: Reached,
+    activator: Activator,
     around: Surroundings,
     open: Epoch,
     pulled: Vec<(InputCapability<Time>, Batch)>,
@@ -185,7 +187,9 @@ pub(crate) fn build<'scope>(
     around: Surroundings,
 ) -> (Vec<usize>, Vec<Stream<'scope, Time, Batch>>) {
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
-    let address = builder.operator_info().address.to_vec();
+    let address = builder.operator_info().address;
+    let activator = scope.activator_for(Rc::clone(&address));
+    let address = address.to_vec();
     let pullers = inputs
         .into_iter()
         .map(|(edge, stream)| connect(&mut builder, edge, stream))
@@ -199,6 +203,7 @@ pub(crate) fn build<'scope>(
             links,
             executor,
             reached,
+            activator,
             around,
             open,
             pulled: Vec::new(),
@@ -229,9 +234,20 @@ impl Region {
         executor.epoch = self.open;
         self.pull();
         self.follow_hold();
-        if let Err(failure) = self.work(executor, frontier) {
+        if let Err(failure) = self
+            .work(executor, frontier)
+            .and_then(|()| self.load(executor))
+        {
             self.around.control.fail(failure);
         }
+    }
+
+    /// Loads another key group of the checkpoint that the run goes on from, if any is left, and comes back for the next.
+    fn load(&mut self, executor: &mut Executor) -> Result<(), Failure> {
+        if executor.load_another()? {
+            self.activator.activate();
+        }
+        Ok(())
     }
 
     /// Counts what is pending as queued, or not if work on the open epoch is held.

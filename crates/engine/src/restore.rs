@@ -38,6 +38,14 @@ pub struct Resume {
     pub states: Arc<dyn StoredStates>,
 }
 
+impl Resume {
+    /// Where a partition stood.
+    pub(crate) fn position(&self, source: &str, partition: &str) -> Option<&SourcePosition> {
+        let mut positions = self.positions.iter();
+        positions.find(|stood| stood.source == source && stood.partition == partition)
+    }
+}
+
 impl std::fmt::Debug for Resume {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Resume")

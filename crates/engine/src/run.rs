@@ -5,7 +5,7 @@
 //! every waiter gets.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::layout::Layout;
 use crate::listener::EpochListener;
 use crate::panics::caught;
 use crate::program::{NodeCode, Program};
+use crate::restore::{Restore, Resume};
 use crate::sink::OpenSink;
 use crate::source::{OpenPartition, PartitionState};
 use crate::status::{NodeCounts, Status};
@@ -52,6 +53,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Who is told what each epoch holds.
     pub listener: Option<Arc<dyn EpochListener>>,
+    /// The checkpoint to go on from; from the start if there is none.
+    pub resume: Option<Resume>,
     /// After this time in one call, a function is told to be stuck: in the log (WAL-0503), and in
     /// [`Status::stuck`]. Default: 5 seconds.
     pub stuck_after: Duration,
@@ -74,6 +77,7 @@ impl Default for Options {
             limits: Limits::default(),
             clock: Arc::new(SystemClock::new()),
             listener: None,
+            resume: None,
             stuck_after: STUCK_AFTER,
             simulation: None,
         }
@@ -164,6 +168,8 @@ struct Steering {
     outcome: Option<Outcome>,
     /// Nobody waits for its threads any more.
     abandoned: bool,
+    /// Why the run shall end, said from outside while no generation ran.
+    failure: Option<Failure>,
 }
 
 struct Inner {
@@ -171,6 +177,85 @@ struct Inner {
     counts: Arc<[NodeCounts]>,
     steering: Mutex<Steering>,
     ended: Condvar,
+}
+
+impl Inner {
+    fn next_epoch(&self) -> Option<Epoch> {
+        unpoisoned(&self.steering)
+            .control
+            .as_ref()
+            .map(|control| control.next_epoch())
+    }
+
+    fn hold_after(&self, epoch: Option<Epoch>) {
+        let mut steering = unpoisoned(&self.steering);
+        steering.hold_after = epoch;
+        if let Some(control) = &steering.control {
+            control.hold_after(epoch);
+        }
+    }
+
+    fn fail(&self, failure: Failure) {
+        let mut steering = unpoisoned(&self.steering);
+        match &steering.control {
+            Some(control) => control.fail(failure),
+            None => {
+                steering.failure.get_or_insert(failure);
+            }
+        }
+    }
+}
+
+/// Steers a run from outside, and does nothing when it is gone.
+#[derive(Clone)]
+pub struct RunHandle {
+    inner: Weak<Inner>,
+}
+
+impl RunHandle {
+    /// Begins the next epoch, and returns the one that ends: the listener is told when all of it has had its
+    /// effect. Several may be begun before the first has ended. None when no generation runs: the last epoch
+    /// of the one before has been reported, and the next begins with an epoch of its own.
+    #[must_use]
+    pub fn next_epoch(&self) -> Option<Epoch> {
+        self.inner.upgrade()?.next_epoch()
+    }
+
+    /// Lets sources read nothing in epochs after `epoch`, until it is called again: with a later one, or with
+    /// `None` for no limit. Epochs go on to end meanwhile, and a rescale goes through. A stop waits for sources that
+    /// have to read until their end.
+    pub fn hold_after(&self, epoch: Option<Epoch>) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.hold_after(epoch);
+        }
+    }
+
+    /// Ends the run with a failure, unless it has ended.
+    pub fn fail(&self, failure: Failure) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.fail(failure);
+        }
+    }
+
+    /// How many records have come from all sources, as far as their stages have taken them.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        let Some(inner) = self.inner.upgrade() else {
+            return 0;
+        };
+        let nodes = inner.program.plan.nodes.iter().zip(inner.counts.iter());
+        nodes
+            .filter(|(node, _)| node.kind == NodeKind::Source)
+            .map(|(node, counts)| counts.status(&node.name))
+            .map(|status| status.messages_out + status.dropped)
+            .sum()
+    }
+}
+
+impl std::fmt::Debug for RunHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RunHandle")
+    }
 }
 
 /// A running application.
@@ -191,7 +276,8 @@ impl Run {
         program.plan.check()?;
         let layout = Layout::of(&program.plan, |id| program.has_writer_per_worker(id))?;
         let program = Arc::new(program);
-        let (assets, names) = open(&program, options.workers.get())?;
+        let resume = options.resume.as_ref();
+        let (assets, names) = open(&program, options.workers.get(), resume)?;
         let counts: Arc<[NodeCounts]> = program
             .plan
             .nodes
@@ -247,8 +333,14 @@ impl Run {
     }
 
     fn fail(&self, failure: Failure) {
-        if let Some(control) = &unpoisoned(&self.inner.steering).control {
-            control.fail(failure);
+        self.inner.fail(failure);
+    }
+
+    /// A way to steer the run that does not keep it going.
+    #[must_use]
+    pub fn handle(&self) -> RunHandle {
+        RunHandle {
+            inner: Arc::downgrade(&self.inner),
         }
     }
 
@@ -280,25 +372,14 @@ impl Run {
         }
     }
 
-    /// Begins the next epoch, and returns the one that ends: the listener is told when all of it has had its
-    /// effect. Several may be begun before the first has ended. None when no generation runs: the last epoch
-    /// of the one before has been reported, and the next begins with an epoch of its own.
+    /// As [`RunHandle::next_epoch`].
     pub fn next_epoch(&self) -> Option<Epoch> {
-        unpoisoned(&self.inner.steering)
-            .control
-            .as_ref()
-            .map(|control| control.next_epoch())
+        self.inner.next_epoch()
     }
 
-    /// Lets sources read nothing in epochs after `epoch`, until it is called again: with a later one, or with
-    /// `None` for no limit. Epochs go on to end meanwhile, and a rescale goes through. A stop waits for sources that
-    /// have to read until their end.
+    /// As [`RunHandle::hold_after`].
     pub fn hold_after(&self, epoch: Option<Epoch>) {
-        let mut steering = unpoisoned(&self.inner.steering);
-        steering.hold_after = epoch;
-        if let Some(control) = &steering.control {
-            control.hold_after(epoch);
-        }
+        self.inner.hold_after(epoch);
     }
 
     /// What the application has done so far.
@@ -400,7 +481,18 @@ fn generations(
     names: &[PartitionName],
 ) -> Result<(), Failure> {
     let mut workers = options.workers;
-    let mut start = Epoch(0);
+    let mut start = options
+        .resume
+        .as_ref()
+        .map_or(Epoch(0), |resume| Epoch(resume.epoch.0 + 1));
+    let restore = options.resume.as_ref().map(|resume| {
+        let states = inner.program.plan.states();
+        Arc::new(Restore::new(
+            Arc::clone(&resume.states),
+            states,
+            options.groups,
+        ))
+    });
     loop {
         let time = u64::from(start.0) << 32;
         workers = unpoisoned(&inner.steering)
@@ -430,6 +522,9 @@ fn generations(
             if steering.abandoned {
                 return Ok(());
             }
+            if let Some(failure) = steering.failure.take() {
+                return Err(failure);
+            }
         }
         for id in inner.program.plan.ids() {
             top_up_writers(&inner.program, id, &mut assets, workers.get())?;
@@ -447,6 +542,7 @@ fn generations(
             groups: options.groups,
             listener: options.listener.clone(),
             epochs: epochs.clone(),
+            restore: restore.clone(),
             simulation: options.simulation,
             start,
             workers,
@@ -462,6 +558,9 @@ fn generations(
         if let Some(listener) = &options.listener {
             listener.generation_ended();
         }
+        if let Some(failure) = unpoisoned(&inner.steering).failure.take() {
+            return Err(failure);
+        }
         let ended = assets
             .partitions
             .iter()
@@ -474,7 +573,11 @@ fn generations(
 }
 
 /// Opens all sources and sinks.
-fn open(program: &Program, workers: usize) -> Result<(Assets, Vec<PartitionName>), StartError> {
+fn open(
+    program: &Program,
+    workers: usize,
+    resume: Option<&Resume>,
+) -> Result<(Assets, Vec<PartitionName>), StartError> {
     let mut assets = Assets::default();
     let mut names = Vec::new();
     for id in program.plan.ids() {
@@ -493,7 +596,9 @@ fn open(program: &Program, workers: usize) -> Result<(Assets, Vec<PartitionName>
                 let partitions = caught(|| source.partitions(workers)).map_err(panicked)?;
                 for partition in partitions.map_err(fail)? {
                     let wake = Arc::new(WakeSlot::default());
-                    let reader = caught(|| source.open(&partition, None, &wake.waker()))
+                    let stood = resume.and_then(|resume| resume.position(&node.name, &partition));
+                    let from = stood.map(|stood| &stood.position);
+                    let reader = caught(|| source.open(&partition, from, &wake.waker()))
                         .map_err(panicked)?
                         .map_err(fail)?;
                     let number =
@@ -506,7 +611,7 @@ fn open(program: &Program, workers: usize) -> Result<(Assets, Vec<PartitionName>
                         id: PartitionId(number),
                         source: id,
                         reader,
-                        next_number: 1,
+                        next_number: stood.map_or(1, |stood| stood.next_number),
                         wake,
                         state: PartitionState::Ready,
                     });

@@ -24,6 +24,7 @@ use crate::listener::EpochListener;
 use crate::panics::caught;
 use crate::program::Program;
 use crate::region::Reached;
+use crate::restore::Restore;
 use crate::sink::OpenSink;
 use crate::source::OpenPartition;
 use crate::status::NodeCounts;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) groups: KeyGroupCount,
     pub(crate) listener: Option<Arc<dyn EpochListener>>,
     pub(crate) epochs: Option<Arc<Epochs>>,
+    pub(crate) restore: Option<Arc<Restore>>,
     pub(crate) start: Epoch,
     pub(crate) assets: Vec<Mutex<Assets>>,
     pub(crate) simulation: Option<(Baton, u64, Option<usize>)>,

@@ -4,6 +4,7 @@
 //! has been compared.
 
 use serde::{Deserialize, Serialize};
+use wallaroo_core::{Messages, Rows};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bytes::Input;
@@ -33,8 +34,8 @@ pub struct OutboxMeta {
 pub struct SinkRows {
     /// The name of the sink.
     pub sink: String,
-    bytes: Vec<u8>,
-    lengths: Vec<u32>,
+    /// Its rows.
+    pub rows: Rows,
 }
 
 impl SinkRows {
@@ -43,53 +44,13 @@ impl SinkRows {
     pub fn new(sink: impl Into<String>) -> Self {
         SinkRows {
             sink: sink.into(),
-            bytes: Vec::new(),
-            lengths: Vec::new(),
+            rows: Rows::default(),
         }
     }
 
-    /// Adds a row.
-    ///
-    /// # Panics
-    /// When the row has 4 GiB or more.
-    pub fn push(&mut self, row: &[u8]) {
-        let length = u32::try_from(row.len()).expect("a row is smaller than 4 GiB");
-        self.lengths.push(length);
-        self.bytes.extend_from_slice(row);
-    }
-
-    /// Adds the rows of another worker behind these.
-    pub fn append(&mut self, other: &SinkRows) {
-        self.bytes.extend_from_slice(&other.bytes);
-        self.lengths.extend_from_slice(&other.lengths);
-    }
-
-    /// The rows, in order.
-    pub fn rows(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.lengths.iter().map(move |&length| {
-            let row = &self.bytes[start..start + length as usize];
-            start += length as usize;
-            row
-        })
-    }
-
-    /// The number of rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lengths.len()
-    }
-
-    /// Whether there is no row.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
-    }
-
-    /// What the rows occupy.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.bytes.len() + self.lengths.len() * size_of::<u32>()
+    /// What the rows take in an outbox.
+    fn bytes(&self) -> usize {
+        self.rows.remaining().len() + self.rows.len() * size_of::<u32>()
     }
 }
 
@@ -196,9 +157,9 @@ fn encode(generation: u64, epoch: u64, sinks: &[SinkRows]) -> (Vec<u8>, u64) {
     for sink in sinks {
         bytes.extend_from_slice(&count(sink.sink.len()).to_le_bytes());
         bytes.extend_from_slice(sink.sink.as_bytes());
-        bytes.extend_from_slice(&(sink.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&(sink.rows.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&(content_bytes(sink) as u64).to_le_bytes());
-        for row in sink.rows() {
+        for row in sink.rows.iter() {
             bytes.extend_from_slice(&count(row.len()).to_le_bytes());
             bytes.extend_from_slice(row);
         }
@@ -264,18 +225,15 @@ fn decode_sink(input: &mut Input<'_>) -> Result<SinkRows, String> {
         .ok()
         .filter(|&count| count <= content_bytes / size_of::<u32>())
         .ok_or_else(too_short)?;
-    let mut lengths = Vec::with_capacity(row_count);
-    let mut bytes = Vec::with_capacity(content_bytes - row_count * size_of::<u32>());
+    let mut decoded = Rows::default();
     for _ in 0..row_count {
         let length = rows.u32()?;
-        bytes.extend_from_slice(rows.take(length as usize)?);
-        lengths.push(length);
+        decoded.push(rows.take(length as usize)?);
     }
     rows.end()?;
     Ok(SinkRows {
         sink,
-        bytes,
-        lengths,
+        rows: decoded,
     })
 }
 

@@ -52,7 +52,7 @@ fn write_epoch(
     let segment = write_segment(storage, &name, generation, epoch..=epoch, &[changes])?;
     let name = store.object_name(ObjectKind::Outbox, epoch);
     let mut rows = SinkRows::new("highs");
-    rows.push(b"IBM 5.00");
+    rows.rows.push(b"IBM 5.00");
     let outbox = write_outbox(storage, &name, generation, epoch, &[rows])?;
     let mut segments = before.map_or_else(Vec::new, |commit| commit.segments.clone());
     segments.push(segment);

@@ -51,9 +51,9 @@ fn changes() -> Vec<StateChanges> {
 
 fn rows() -> Vec<SinkRows> {
     let mut alerts = SinkRows::new("alerts");
-    alerts.push(b"IBM 5.00\n");
-    alerts.push(b"");
-    alerts.push("größer\n".as_bytes());
+    alerts.rows.push(b"IBM 5.00\n");
+    alerts.rows.push(b"");
+    alerts.rows.push("größer\n".as_bytes());
     vec![alerts, SinkRows::new("empty")]
 }
 

@@ -15,8 +15,8 @@ use crate::storage::Storage;
 
 /// 64 KiB: the index of 1,600 blocks comes with the first read.
 const TAIL_BYTES: u64 = 64 << 10;
-/// 1 MiB: blocks that are read one after another come in requests of this size. A request to an object store takes as long as
-/// half a megabyte.
+/// 1 MiB: blocks that are read one after another come in requests of this size, so that a load in
+/// order costs an object store a request per MiB and not one per block.
 const AHEAD_BYTES: u64 = 1 << 20;
 
 /// A segment that can be read.

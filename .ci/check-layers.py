@@ -14,6 +14,7 @@ ALLOWED = {  # crate -> workspace crates it may name in [dependencies]; "" is th
     "bench": ANY,
     "simulation": ANY,
     "acceptance": ANY,
+    "crash": ANY,
 }
 ONLY_IN = {"timely": {"engine"}, "object_store": {"store"}, "clap": {"", "bench"}, "signal-hook": {""}}  # third-party crate -> crates that may name it
 

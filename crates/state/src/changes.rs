@@ -114,6 +114,11 @@ impl StateChanges {
         &self.state
     }
 
+    /// Gives the state another name.
+    pub fn rename(&mut self, state: impl Into<String>) {
+        self.state = state.into();
+    }
+
     /// The entries, in the order in which they were added.
     #[must_use]
     pub fn entries(&self) -> &[ChangeEntry] {

@@ -98,12 +98,23 @@ pub struct PlanIdentity {
 pub struct StateIdentity {
     /// Its name.
     pub name: String,
+    /// Its name in segments, if that is another: it was renamed, or there was another state of its name, which was dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_as: Option<String>,
     /// The type of its objects, for people: whether they can be read is for their codec to say.
     pub object_type: String,
     /// The type of its keys; none if all objects have one key.
     pub key_type: Option<String>,
     /// The number of key groups.
     pub key_groups: u16,
+}
+
+impl StateIdentity {
+    /// Its name in segments.
+    #[must_use]
+    pub fn stored_name(&self) -> &str {
+        self.stored_as.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// What of a sink has to fit a checkpoint.

@@ -102,6 +102,16 @@ pub enum StoreError {
         /// What there is instead.
         advice: String,
     },
+    /// The application is not the one that made the commit to go on from.
+    #[error(
+        "the application does not fit its checkpoint in the store {place}, and nothing was changed: {differences}"
+    )]
+    Plan {
+        /// The store's address.
+        place: String,
+        /// What is different, and the options that allow it.
+        differences: String,
+    },
     /// Something would be made that must not be there yet, or that must have another name.
     #[error("cannot make {what} in the store {place}: {cause}")]
     Refused {
@@ -153,6 +163,7 @@ impl StoreError {
             StoreError::NotFound { .. } => 709,
             StoreError::Refused { .. } => 710,
             StoreError::Restore { .. } => 711,
+            StoreError::Plan { .. } => 712,
         }
     }
 }

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wallaroo_core::{KeyGroupCount, NodeKind, Plan};
-use wallaroo_engine::{Limits, NodeCode, Run};
+use wallaroo_engine::{Limits, NodeCode, Run, StartError};
 
+use crate::durable::{self, StoreOptions};
 use crate::error::Error;
 use crate::graph::{Built, GraphNode, program};
 use crate::running::Running;
@@ -53,6 +54,8 @@ pub struct Options {
     pub key_groups: KeyGroupCount,
     /// Bounds of the messages in flight.
     pub limits: Limits,
+    /// Where checkpoints are kept, so that the application goes on after a failure where it was. Default: nowhere.
+    pub store: Option<StoreOptions>,
     /// After this time in one call, a function is told to be stuck: in the log (WAL-0503), and in
     /// [`Status::stuck`](crate::Status::stuck). Default: 5 seconds. Nothing else happens to it.
     pub stuck_after: Duration,
@@ -88,6 +91,7 @@ impl Default for Options {
             workers: NonZeroUsize::MIN,
             key_groups: KeyGroupCount::default(),
             limits: Limits::default(),
+            store: None,
             stuck_after: wallaroo_engine::Options::default().stuck_after,
         }
     }
@@ -136,10 +140,27 @@ impl App {
     /// When the application cannot start: its plan is wrong, a file is missing, a port is taken.
     pub fn start(self, options: Options) -> Result<Running, Error> {
         let Built {
-            program, senders, ..
+            program,
+            senders,
+            durability,
         } = self.build();
-        let run = Run::start(program, options.engine())?;
-        Ok(Running::new(run, senders))
+        let mut engine = options.engine();
+        let Some(store) = &options.store else {
+            let run = Run::start(program, engine)?;
+            return Ok(Running::new(run, senders, None));
+        };
+        program.plan.check()?;
+        let durable::Opened {
+            resume,
+            mut checkpoints,
+        } = durable::open(&program, &durability, &options, store)?;
+        engine.listener = Some(checkpoints.listener());
+        engine.resume = Some(resume);
+        let run = Run::start(program, engine)?;
+        checkpoints
+            .start(&run.handle())
+            .map_err(StartError::Thread)?;
+        Ok(Running::new(run, senders, Some(checkpoints)))
     }
 
     /// The names of the sources and those of the sinks, each with the address it has, if it can have another.

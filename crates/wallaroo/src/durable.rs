@@ -1,5 +1,30 @@
 //! Applications with a store: checkpoints, recovery, and output that is there exactly once.
 
+mod checkpoints;
+mod collector;
+mod committer;
 mod input;
+mod nonce;
+mod open;
+mod options;
 
-pub(crate) use input::{SourceDurability, SourceLog};
+pub use checkpoints::CheckpointStatus;
+pub(crate) use checkpoints::Checkpoints;
+pub(crate) use input::{SourceDurability, SourceLog, within};
+pub(crate) use open::{Opened, open, store_error};
+pub use options::StoreOptions;
+
+use wallaroo_core::{Code, Position};
+use wallaroo_store::StoreError;
+
+/// The code of an error of the store.
+fn code_of(error: &StoreError) -> Code {
+    let number = error.number();
+    let known = Code::ALL.iter().find(|code| code.number() == number);
+    known.copied().unwrap_or(Code::StoreAccess)
+}
+
+/// A position as it stands in commit records.
+fn to_json(position: &Position) -> serde_json::Value {
+    serde_json::to_value(position).expect("a position is JSON")
+}

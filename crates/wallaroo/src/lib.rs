@@ -65,6 +65,7 @@ pub mod testing;
 pub use app::{App, Options};
 pub use connectors::*;
 pub use context::Context;
+pub use durable::{CheckpointStatus, StoreOptions};
 pub use error::{Error, ErrorKind};
 pub use message::{Message, StateObject};
 pub use output::{BoxError, Emit, Emitter, Nothing, Output};

@@ -10,6 +10,7 @@ use wallaroo_core::Code;
 use wallaroo_engine::{Outcome, Run, Status};
 
 use crate::connectors::{Sender, TrySendError};
+use crate::durable::{self, CheckpointStatus, Checkpoints};
 use crate::error::{Error, ErrorKind};
 use crate::graph::AnySender;
 
@@ -31,13 +32,63 @@ use crate::graph::AnySender;
 /// # Ok::<(), wallaroo::Error>(())
 /// ```
 pub struct Running {
+    // Dropped first: its end is committed.
     run: Run,
     senders: BTreeMap<String, AnySender>,
+    checkpoints: Option<Checkpoints>,
 }
 
 impl Running {
-    pub(crate) fn new(run: Run, senders: BTreeMap<String, AnySender>) -> Self {
-        Running { run, senders }
+    pub(crate) fn new(
+        run: Run,
+        senders: BTreeMap<String, AnySender>,
+        checkpoints: Option<Checkpoints>,
+    ) -> Self {
+        Running {
+            run,
+            senders,
+            checkpoints,
+        }
+    }
+
+    /// How checkpoints go; none without a store.
+    #[must_use]
+    pub fn checkpoints(&self) -> Option<CheckpointStatus> {
+        self.checkpoints.as_ref().map(Checkpoints::status)
+    }
+
+    /// Makes a checkpoint now, and waits until it is committed: of everything handled before the call.
+    ///
+    /// # Errors
+    /// When the application has no store, or ends before.
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        if self.kept()?.commit_now() {
+            return Ok(());
+        }
+        Err(not_committed())
+    }
+
+    /// Makes a checkpoint and keeps it under a name (1 to 64 of letters, digits, `-`, `_`) until it is deleted, so that the
+    /// application can be started from it again.
+    ///
+    /// # Errors
+    /// When the application has no store or ends before, or there is a savepoint of that name.
+    pub fn savepoint(&self, name: &str) -> Result<(), Error> {
+        self.checkpoint()?;
+        match self.kept()?.savepoint(name) {
+            Some(made) => made.map_err(|error| durable::store_error(&error)),
+            None => Err(not_committed()),
+        }
+    }
+
+    fn kept(&self) -> Result<&Checkpoints, Error> {
+        self.checkpoints.as_ref().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Invalid,
+                Code::StoreNotFound,
+                "the application has no store: start it with Options { store: Some(\"./data\".into()), .. }",
+            )
+        })
     }
 
     /// Sends a message to a source made with [`channel`](crate::channel); waits while the source is full.
@@ -161,6 +212,14 @@ fn result(outcome: &Outcome) -> Result<(), Error> {
         Outcome::Completed => Ok(()),
         Outcome::Failed(failure) => Err(Error::from(failure.as_ref())),
     }
+}
+
+fn not_committed() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        Code::SendClosed,
+        "the application ended before the checkpoint was committed; wait() returns the reason",
+    )
 }
 
 fn closed(source: &str) -> Error {

@@ -30,6 +30,8 @@ pub struct OpenOptions {
     pub base: Option<StartFrom>,
     /// How many commits are kept, beside savepoints: at least 1.
     pub retain: usize,
+    /// Asked whether the application fits the commit to go on from, before anything is fenced.
+    pub accepts: Box<dyn Fn(&Commit) -> Result<(), StoreError> + Send>,
     /// Who opens it, for people: `process 4711`.
     pub process: String,
     /// The time in milliseconds since the Unix epoch. Nothing is decided by it.
@@ -62,6 +64,7 @@ impl OpenOptions {
             take_over: false,
             base: None,
             retain: 3,
+            accepts: Box::new(|_| Ok(())),
             process: String::new(),
             clock,
             nonces,
@@ -114,7 +117,7 @@ impl Store {
         let opening = Opening::new((options.nonces)(), base, options.take_over);
         let mut keeps = Vec::new();
         let (opened, last_checksum) = bases.log.open(opening, &mut |tail, fence| {
-            keeps = bases.check(tail, fence)?;
+            keeps = bases.check(tail, fence, &*options.accepts)?;
             Ok(Fence {
                 base: fence.follows,
                 keeps: keeps.clone(),
@@ -186,7 +189,12 @@ impl Bases<'_> {
     }
 
     /// Whether a fence behind this tail has a base that can be gone on from; and what is kept beside it.
-    fn check(&self, tail: Option<&Found>, fence: &Entry) -> Result<Vec<u64>, StoreError> {
+    fn check(
+        &self,
+        tail: Option<&Found>,
+        fence: &Entry,
+        accepts: &dyn Fn(&Commit) -> Result<(), StoreError>,
+    ) -> Result<Vec<u64>, StoreError> {
         let head = tail.and_then(|tail| tail.entry.head());
         let keeps = match tail.map(|tail| &tail.body) {
             None => Vec::new(),
@@ -197,7 +205,7 @@ impl Bases<'_> {
             return Ok(Vec::new());
         };
         if Some(base) == head {
-            self.commit(base)?;
+            accepts(&self.commit(base)?.1)?;
             return Ok(keeps);
         }
         let savepoints = Savepoint::list(self.storage)?;
@@ -208,7 +216,7 @@ impl Bases<'_> {
             let numbers: Vec<String> = kept.iter().map(u64::to_string).collect();
             return Err(self.not_found(format!("kept commit {base}"), "commits", &numbers));
         }
-        self.commit(base)?;
+        accepts(&self.commit(base)?.1)?;
         // what the base kept beside it may have been given up by later commits
         Ok(Vec::new())
     }

@@ -6,6 +6,7 @@ use crate::commit::SinkIdentity;
 fn state(name: &str, key_type: &str) -> StateIdentity {
     StateIdentity {
         name: name.to_owned(),
+        stored_as: None,
         object_type: "Stock".to_owned(),
         key_type: Some(key_type.to_owned()),
         key_groups: 8,

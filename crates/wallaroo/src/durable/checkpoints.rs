@@ -1,0 +1,328 @@
+//! The two threads behind checkpoints: one begins epochs, one commits them.
+//!
+//! **Invariants.** At most [`AHEAD`] epochs are begun and not committed; then sources wait. A store that cannot be written stops
+//! neither thread: it is tried again, and `status` says why. Both threads end when the run has ended.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wallaroo_core::{Clock, SystemClock, Timestamp};
+use wallaroo_engine::{Epoch, RunHandle};
+use wallaroo_store::StoreError;
+use wallaroo_store::commit::SourcePosition;
+
+use super::collector::Collector;
+use super::committer::{Committer, Stopped};
+
+/// Epochs that may be uncommitted.
+const AHEAD: u64 = 3;
+/// How long a failed write waits before it is tried again; doubled each time.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// The part of a core that writing checkpoints may take.
+const CPU_SHARE: u32 = 5;
+/// How long the threads wait when there is nothing to do; only a bound.
+const REST: Duration = Duration::from_secs(1);
+
+/// How checkpoints go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointStatus {
+    /// The last epoch that is committed.
+    pub epoch: u64,
+    /// When it was committed, in nanoseconds since the Unix epoch; 0 if none was since the start.
+    pub committed_at: Timestamp,
+    /// From the end of its epoch until it was committed and published.
+    pub duration: Duration,
+    /// Bytes that it added to the store.
+    pub bytes: u64,
+    /// Commits since the start.
+    pub commits: u64,
+    /// Epochs that have ended and are not committed.
+    pub uncommitted: usize,
+    /// Why nothing can be committed at present.
+    pub paused: Option<String>,
+}
+
+/// Checkpoints of a run.
+pub(crate) struct Checkpoints {
+    shared: Arc<Shared>,
+    /// Until the run has started; behind a lock only so that this can be shared.
+    committer: Mutex<Option<Committer>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    collector: Arc<Collector>,
+    interval: Duration,
+    state: Mutex<State>,
+    news: Condvar,
+    clock: SystemClock,
+}
+
+#[derive(Default)]
+struct State {
+    status: CheckpointStatus,
+    positions: Vec<SourcePosition>,
+    /// The last epoch that needs no commit any more.
+    settled: u64,
+    /// The epoch that is open.
+    open: u64,
+    /// CPU time that the last commit took.
+    cost: Duration,
+    /// Begin an epoch at once.
+    wanted: bool,
+    savepoints: Vec<(String, Arc<Mutex<Option<Result<(), StoreError>>>>)>,
+    ended: bool,
+    failed: bool,
+}
+
+impl Shared {
+    // Nothing that holds the lock can panic half way.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        let waited = self.news.wait_timeout(state, time);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Checkpoints {
+    pub(super) fn new(
+        committer: Committer,
+        collector: Arc<Collector>,
+        interval: Duration,
+        epoch: Epoch,
+    ) -> Self {
+        let epoch = u64::from(epoch.0);
+        let state = State {
+            settled: epoch,
+            open: epoch + 1,
+            status: CheckpointStatus {
+                epoch,
+                ..CheckpointStatus::default()
+            },
+            positions: committer.positions().to_vec(),
+            ..State::default()
+        };
+        Checkpoints {
+            shared: Arc::new(Shared {
+                collector,
+                interval,
+                state: Mutex::new(state),
+                news: Condvar::new(),
+                clock: SystemClock::new(),
+            }),
+            committer: Mutex::new(Some(committer)),
+            threads: Vec::new(),
+        }
+    }
+
+    /// Who is told of epochs.
+    pub(crate) fn listener(&self) -> Arc<Collector> {
+        Arc::clone(&self.shared.collector)
+    }
+
+    /// Begins to make checkpoints of a run.
+    pub(crate) fn start(&mut self, run: &RunHandle) -> std::io::Result<()> {
+        let committer = self.committer.get_mut();
+        let Some(committer) = committer.unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
+        };
+        run.hold_after(Some(epoch(self.shared.state().settled + AHEAD)));
+        let (shared, handle) = (Arc::clone(&self.shared), run.clone());
+        self.threads.push(spawn("wallaroo-commits", move || {
+            commit_epochs(&shared, committer, &handle);
+        })?);
+        let (shared, handle) = (Arc::clone(&self.shared), run.clone());
+        self.threads.push(spawn("wallaroo-epochs", move || {
+            begin_epochs(&shared, &handle);
+        })?);
+        Ok(())
+    }
+
+    pub(crate) fn status(&self) -> CheckpointStatus {
+        let mut status = self.shared.state().status.clone();
+        status.uncommitted = self.shared.collector.waiting();
+        status
+    }
+
+    /// Waits until everything is committed that has been handled before the call. False when the run has ended before.
+    pub(crate) fn commit_now(&self) -> bool {
+        let mut state = self.shared.state();
+        let open = state.open;
+        state.wanted = true;
+        self.shared.news.notify_all();
+        while state.settled < open && !state.ended && !state.failed {
+            state.wanted |= state.open == open;
+            state = self.shared.wait(state, REST);
+        }
+        state.settled >= open
+    }
+
+    /// Keeps the newest commit under a name.
+    pub(crate) fn savepoint(&self, name: &str) -> Option<Result<(), StoreError>> {
+        let answer = Arc::new(Mutex::new(None));
+        let mut state = self.shared.state();
+        state
+            .savepoints
+            .push((name.to_owned(), Arc::clone(&answer)));
+        self.shared.collector.wake();
+        loop {
+            let found = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if found.is_some() || state.ended || state.failed {
+                return found;
+            }
+            state = self.shared.wait(state, REST);
+        }
+    }
+
+    /// Waits until a partition of a source has been committed as far as `reached` says. False when the run ends before.
+    pub(crate) fn wait_for(&self, source: &str, reached: impl Fn(&SourcePosition) -> bool) -> bool {
+        let mut state = self.shared.state();
+        loop {
+            let mut of_source = state
+                .positions
+                .iter()
+                .filter(|stood| stood.source == source);
+            if of_source.any(&reached) {
+                return true;
+            }
+            if state.ended || state.failed {
+                return false;
+            }
+            state.wanted = true;
+            self.shared.news.notify_all();
+            state = self.shared.wait(state, REST);
+        }
+    }
+}
+
+/// The run has ended by then.
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.shared.state().ended = true;
+        self.shared.news.notify_all();
+        self.shared.collector.close();
+        self.shared.collector.wake();
+        for thread in self.threads.drain(..) {
+            // They do not panic: what they call of others is caught.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Begins an epoch whenever it is time and something has happened.
+fn begin_epochs(shared: &Shared, run: &RunHandle) {
+    let mut records = run.records();
+    let mut began = shared.clock.now();
+    let mut state = shared.state();
+    while !state.ended && !state.failed {
+        let interval = shared.interval.max(state.cost * CPU_SHARE);
+        let since = shared.clock.now().since(began);
+        let is_due = since >= interval || state.wanted;
+        if !is_due {
+            state = shared.wait(state, interval - since);
+            continue;
+        }
+        let wanted = std::mem::take(&mut state.wanted);
+        began = shared.clock.now();
+        let (open, settled) = (state.open, state.settled);
+        drop(state);
+        let found = run.records();
+        if (found != records || wanted) && open <= settled + AHEAD {
+            records = found;
+            if let Some(ended) = run.next_epoch() {
+                shared.state().open = u64::from(ended.0) + 1;
+            }
+        }
+        state = shared.state();
+    }
+}
+
+/// Commits epochs as they end, and tries again what fails.
+fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
+    loop {
+        answer_savepoints(shared, &mut committer);
+        let Some(data) = shared.collector.next(REST) else {
+            if shared.state().ended {
+                return;
+            }
+            continue;
+        };
+        let (began, cpu, ended) = (shared.clock.now(), cpu_time::ThreadTime::now(), data.epoch);
+        committer.take(data);
+        let Some(done) = persist(shared, &mut committer, run) else {
+            return;
+        };
+        let now = shared.clock.now();
+        let mut state = shared.state();
+        state.settled = ended;
+        state.open = state.open.max(ended + 1);
+        state.cost = cpu.elapsed();
+        state.status.paused = None;
+        state.status.epoch = committer.epoch();
+        if done.committed {
+            state.positions = committer.positions().to_vec();
+            state.status.committed_at = now;
+            state.status.duration = now.since(began);
+            state.status.bytes = done.bytes;
+            state.status.commits += 1;
+        }
+        drop(state);
+        run.hold_after(Some(epoch(ended + AHEAD)));
+        shared.collector.settle();
+        shared.news.notify_all();
+    }
+}
+
+/// Goes on with an epoch until it is committed; none when it never will be.
+fn persist(
+    shared: &Shared,
+    committer: &mut Committer,
+    run: &RunHandle,
+) -> Option<super::committer::Done> {
+    let mut patience = FIRST_RETRY;
+    loop {
+        match committer.advance() {
+            Ok(done) => return Some(done),
+            Err(Stopped::ForGood(failure)) => {
+                run.fail(failure);
+                shared.state().failed = true;
+                shared.collector.close();
+                shared.news.notify_all();
+                return None;
+            }
+            Err(Stopped::ForNow(text)) => {
+                tracing::warn!("checkpoints pause: {text}");
+                let mut state = shared.state();
+                state.status.paused = Some(text);
+                if state.ended {
+                    return None;
+                }
+                drop(shared.wait(state, patience));
+                patience = (patience * 2).min(LAST_RETRY);
+            }
+        }
+    }
+}
+
+fn answer_savepoints(shared: &Shared, committer: &mut Committer) {
+    let asked = std::mem::take(&mut shared.state().savepoints);
+    for (name, answer) in asked {
+        let made = committer.savepoint(&name);
+        *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        shared.news.notify_all();
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+fn epoch(number: u64) -> Epoch {
+    Epoch(u32::try_from(number).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,425 @@
+//! Makes checkpoints of epochs: segment, outbox, commit record, publication; then clears up.
+//!
+//! **Invariants.** Epochs are committed in order. Nothing of an epoch is published before its commit. After a failed write the
+//! object's name is not used again. What failed in passing is tried again by calling [`Committer::advance`] again, which goes
+//! on where it stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use wallaroo_core::{Code, ConnectorError, Messages, Publisher, Rows};
+use wallaroo_engine::{Failure, SourcePosition};
+use wallaroo_state::StateChanges;
+use wallaroo_store::checkpointer::CommitError;
+use wallaroo_store::commit::{self, Commit, PlanIdentity, SinkState};
+use wallaroo_store::compaction;
+use wallaroo_store::lock::Lock;
+use wallaroo_store::object_name::ObjectKind;
+use wallaroo_store::outbox::{OutboxMeta, SinkRows, write_outbox};
+use wallaroo_store::segment::{SegmentMeta, write_segment};
+use wallaroo_store::{Storage, Store, StoreError};
+
+use super::collector::EpochData;
+use super::input::InputLogs;
+
+/// After so many commits what nobody needs is looked for and deleted.
+const COLLECT_EVERY: u64 = 8;
+/// Records of the log that are left for people to look at.
+const RECORDS: u64 = 100;
+
+/// Why an epoch is not yet committed and published.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// It may work later, without anybody changing the program.
+    ForNow(String),
+    /// It never will.
+    ForGood(Failure),
+}
+
+impl Stopped {
+    pub(crate) fn into_error(self) -> crate::Error {
+        match self {
+            Stopped::ForNow(text) => {
+                crate::Error::new(crate::ErrorKind::Unavailable, Code::StoreAccess, text)
+            }
+            Stopped::ForGood(failure) => crate::Error::from(&failure),
+        }
+    }
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        if error.is_passing() {
+            Stopped::ForNow(error.to_string())
+        } else {
+            Stopped::ForGood(Failure::Store {
+                code: super::code_of(&error),
+                error: error.to_string(),
+            })
+        }
+    }
+}
+
+/// An epoch on its way.
+struct UnderWay {
+    data: EpochData,
+    segment: Option<SegmentMeta>,
+    rows: Vec<SinkRows>,
+    outbox: Option<OutboxMeta>,
+    commit: Option<Commit>,
+    step: Step,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Write,
+    Commit,
+    Publish,
+}
+
+/// What a committed epoch took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Whether there was anything to commit.
+    pub(crate) committed: bool,
+    /// Bytes of segment and outbox.
+    pub(crate) bytes: u64,
+}
+
+/// Makes checkpoints.
+pub(crate) struct Committer {
+    store: Store,
+    storage: Arc<dyn Storage>,
+    plan: PlanIdentity,
+    /// Oldest first.
+    segments: Vec<SegmentMeta>,
+    /// Not yet known to be published by the next commit.
+    outboxes: Vec<OutboxMeta>,
+    positions: Vec<commit::SourcePosition>,
+    sinks: BTreeMap<String, SinkState>,
+    publishers: BTreeMap<String, Box<dyn Publisher>>,
+    logs: Option<Arc<InputLogs>>,
+    epoch: u64,
+    commits: u64,
+    is_new: bool,
+    under_way: Option<UnderWay>,
+    _lock: Option<Lock>,
+}
+
+impl Committer {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "called once, by what opens the store"
+    )]
+    pub(super) fn new(
+        store: Store,
+        storage: Arc<dyn Storage>,
+        commit: Commit,
+        plan: PlanIdentity,
+        sinks: BTreeMap<String, SinkState>,
+        publishers: BTreeMap<String, Box<dyn Publisher>>,
+        logs: Option<Arc<InputLogs>>,
+        lock: Option<Lock>,
+    ) -> Self {
+        Committer {
+            is_new: store.newest().is_none(),
+            store,
+            storage,
+            plan,
+            segments: commit.segments,
+            outboxes: Vec::new(),
+            positions: commit.positions,
+            sinks,
+            publishers,
+            logs,
+            epoch: commit.epoch,
+            commits: 0,
+            under_way: None,
+            _lock: lock,
+        }
+    }
+
+    /// Commits the state of a new store: where its sinks begin.
+    pub(super) fn begin(&mut self) -> Result<(), Stopped> {
+        if !self.is_new {
+            return Ok(());
+        }
+        let commit = self.commit_of(0);
+        self.settle(&commit)?;
+        self.is_new = false;
+        Ok(())
+    }
+
+    /// Takes the next epoch on.
+    pub(crate) fn take(&mut self, data: EpochData) {
+        debug_assert!(self.under_way.is_none(), "one epoch after the other");
+        self.under_way = Some(UnderWay {
+            data,
+            segment: None,
+            rows: Vec::new(),
+            outbox: None,
+            commit: None,
+            step: Step::Write,
+        });
+    }
+
+    /// Goes on with the epoch that was taken on until it is committed and published.
+    pub(crate) fn advance(&mut self) -> Result<Done, Stopped> {
+        let Some(mut way) = self.under_way.take() else {
+            return Ok(Done::default());
+        };
+        let result = self.go(&mut way);
+        if result.is_err() {
+            self.under_way = Some(way);
+        }
+        result
+    }
+
+    fn go(&mut self, way: &mut UnderWay) -> Result<Done, Stopped> {
+        if way.step == Step::Write {
+            if !self.has_news(&way.data) {
+                return Ok(Done::default());
+            }
+            self.write(way)?;
+            way.step = Step::Commit;
+        }
+        if way.step == Step::Commit {
+            self.commit(way)?;
+            way.step = Step::Publish;
+        }
+        self.publish(way)?;
+        self.clear_up();
+        let sizes = [
+            way.segment.as_ref().map(|segment| segment.bytes),
+            way.outbox.as_ref().map(|outbox| outbox.bytes),
+        ];
+        Ok(Done {
+            committed: true,
+            bytes: sizes.into_iter().flatten().sum(),
+        })
+    }
+
+    fn has_news(&self, data: &EpochData) -> bool {
+        !data.changes.is_empty()
+            || !data.outputs.is_empty()
+            || stored_positions(&data.positions) != self.positions
+    }
+
+    /// Makes everything durable that the commit will name.
+    fn write(&mut self, way: &mut UnderWay) -> Result<(), Stopped> {
+        if let Some(logs) = &self.logs {
+            logs.sync().map_err(|error| {
+                // What the failed sync has lost is not known, so it cannot be tried again.
+                Stopped::ForGood(Failure::Store {
+                    code: super::code_of(&error),
+                    error: format!("the input log cannot be made durable: {error}"),
+                })
+            })?;
+        }
+        let epoch = way.data.epoch;
+        if way.segment.is_none() && !way.data.changes.is_empty() {
+            self.rename(&mut way.data.changes);
+            let name = self.store.object_name(ObjectKind::Segment, epoch);
+            let generation = self.store.generation();
+            let (storage, changes) = (&*self.storage, &way.data.changes);
+            way.segment = Some(write_segment(
+                storage,
+                &name,
+                generation,
+                epoch..=epoch,
+                changes,
+            )?);
+            way.data.changes = Vec::new();
+        }
+        for mut output in std::mem::take(&mut way.data.outputs) {
+            if let Some(position) = output.position {
+                let state = SinkState {
+                    sink: output.sink.clone(),
+                    published_epoch: epoch,
+                    state: super::to_json(&position),
+                };
+                self.sinks.insert(output.sink, state);
+            } else if !output.rows.is_empty() {
+                if let Some(publisher) = self.publishers.get_mut(&output.sink) {
+                    publisher.prepare(&mut output.rows);
+                }
+                way.rows.push(SinkRows {
+                    sink: output.sink,
+                    rows: output.rows,
+                });
+            }
+        }
+        if way.outbox.is_none() && !way.rows.is_empty() {
+            let name = self.store.object_name(ObjectKind::Outbox, epoch);
+            let generation = self.store.generation();
+            way.outbox = Some(write_outbox(
+                &*self.storage,
+                &name,
+                generation,
+                epoch,
+                &way.rows,
+            )?);
+        }
+        Ok(())
+    }
+
+    /// Gives changes the names that their states have in segments.
+    fn rename(&self, changes: &mut [StateChanges]) {
+        for changes in changes {
+            let state = self
+                .plan
+                .states
+                .iter()
+                .find(|state| state.name == changes.state());
+            if let Some(stored) = state.and_then(|state| state.stored_as.clone()) {
+                changes.rename(stored);
+            }
+        }
+    }
+
+    fn commit(&mut self, way: &mut UnderWay) -> Result<(), Stopped> {
+        let commit = match &way.commit {
+            Some(commit) => commit.clone(),
+            None => {
+                self.segments.extend(way.segment.clone());
+                self.outboxes.extend(way.outbox.clone());
+                self.positions = stored_positions(&way.data.positions);
+                let commit = self.commit_of(way.data.epoch);
+                way.commit = Some(commit.clone());
+                commit
+            }
+        };
+        self.settle(&commit)?;
+        self.epoch = way.data.epoch;
+        self.commits += 1;
+        // The commit says what was published before it; what it names is still to be published.
+        self.outboxes
+            .retain(|outbox| Some(outbox) == way.outbox.as_ref());
+        Ok(())
+    }
+
+    fn commit_of(&self, epoch: u64) -> Commit {
+        Commit {
+            epoch,
+            segments: self.segments.clone(),
+            outboxes: self.outboxes.clone(),
+            positions: self.positions.clone(),
+            sinks: self.sinks.values().cloned().collect(),
+            plan: self.plan.clone(),
+            ..Commit::default()
+        }
+    }
+
+    fn settle(&mut self, commit: &Commit) -> Result<(), Stopped> {
+        match self.store.commit(commit.clone()) {
+            Ok(_) => Ok(()),
+            Err(CommitError::Fenced(error)) => Err(Stopped::ForGood(Failure::Store {
+                code: super::code_of(&error),
+                error: error.to_string(),
+            })),
+            Err(CommitError::Store(error)) => Err(error.into()),
+            Err(error @ CommitError::Unsettled { .. }) => Err(Stopped::ForNow(error.to_string())),
+        }
+    }
+
+    fn publish(&mut self, way: &mut UnderWay) -> Result<(), Stopped> {
+        let epoch = way.data.epoch;
+        while let Some(SinkRows { sink, rows }) = way.rows.first() {
+            let position = match self.publishers.get_mut(sink) {
+                Some(publisher) => publish(publisher.as_mut(), epoch, rows).map_err(|error| {
+                    Stopped::ForNow(format!("the sink {sink:?} failed: {}", error.full_text()))
+                })?,
+                None => serde_json::Value::Null,
+            };
+            let state = SinkState {
+                sink: sink.clone(),
+                published_epoch: epoch,
+                state: position,
+            };
+            self.sinks.insert(sink.clone(), state);
+            way.rows.remove(0);
+        }
+        // Published: the next commit need not name it.
+        self.outboxes.clear();
+        Ok(())
+    }
+
+    /// Trims, merges and deletes. What fails is tried again after a later commit.
+    fn clear_up(&mut self) {
+        if let Some(logs) = &self.logs {
+            for stood in &self.positions {
+                if let Err(error) = logs.trim(&stood.source, &stood.partition, stood.next_number) {
+                    tracing::warn!("the input log is not trimmed for now: {error}");
+                }
+            }
+        }
+        if let Err(error) = self.merge() {
+            tracing::warn!("segments are not merged for now: {error}");
+        }
+        if self.commits.is_multiple_of(COLLECT_EVERY)
+            && let Err(error) = self.collect()
+        {
+            tracing::warn!("the store is not cleared up for now: {error}");
+        }
+    }
+
+    /// Merges segments; the next commit names the result.
+    fn merge(&mut self) -> Result<(), StoreError> {
+        while let Some(range) = compaction::plan(&self.segments) {
+            let inputs = &self.segments[range.clone()];
+            let last = inputs.last().map_or(0, |segment| segment.last_epoch);
+            let name = self.store.object_name(ObjectKind::Segment, last);
+            let drops = range.start == 0;
+            let generation = self.store.generation();
+            let merged = compaction::merge(&*self.storage, inputs, drops, &name, generation)?;
+            self.segments.splice(range, [merged]);
+        }
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<(), StoreError> {
+        let protected: BTreeSet<String> = self
+            .segments
+            .iter()
+            .map(|segment| segment.name.clone())
+            .collect();
+        self.store.collect_garbage(&protected)?;
+        self.store.trim(RECORDS)?;
+        Ok(())
+    }
+
+    /// Keeps the newest commit under a name.
+    pub(crate) fn savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+        self.store.savepoint(name).map(|_| ())
+    }
+
+    /// The last committed epoch.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Where the sources stood at the last commit.
+    pub(crate) fn positions(&self) -> &[commit::SourcePosition] {
+        &self.positions
+    }
+}
+
+fn publish(
+    publisher: &mut dyn Publisher,
+    epoch: u64,
+    rows: &Rows,
+) -> Result<serde_json::Value, ConnectorError> {
+    let position = publisher.publish(epoch, rows)?;
+    Ok(super::to_json(&position))
+}
+
+fn stored_positions(positions: &[SourcePosition]) -> Vec<commit::SourcePosition> {
+    let stored = positions.iter().map(|stood| commit::SourcePosition {
+        source: stood.source.clone(),
+        partition: stood.partition.clone(),
+        position: super::to_json(&stood.position),
+        next_number: stood.next_number,
+        ended: false,
+    });
+    stored.collect()
+}

@@ -1,0 +1,350 @@
+//! Opens the store of an application: finds out whether they fit, where to go on from, and brings sinks and sources there.
+//!
+//! **Invariants.** Whether the application fits its checkpoint is known before another process is fenced and before a sink is
+//! touched. When this returns, everything that was committed is published.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+use wallaroo_core::{
+    Clock, ConnectorError, KeyGroup, NodeKind, Plan, Position, Publisher, SystemClock,
+};
+use wallaroo_engine::host::ErasedSink;
+use wallaroo_engine::{EachObject, Epoch, NodeCode, Program, Resume, SourcePosition, StoredStates};
+use wallaroo_store::checkpointer::{Recovered, StartFrom};
+use wallaroo_store::commit::{Commit, PlanIdentity, SinkIdentity, SinkState, StateIdentity};
+use wallaroo_store::loader::Loader;
+use wallaroo_store::outbox::read_outbox;
+use wallaroo_store::plan_check::{Allowed, compare};
+use wallaroo_store::{OpenOptions, Storage, Store, StoreError, storage};
+
+use super::checkpoints::Checkpoints;
+use super::collector::Collector;
+use super::committer::Committer;
+use super::input::{InputLogs, SourceDurability, SourceLog};
+use super::options::StoreOptions;
+use crate::app::Options;
+use crate::error::{Error, ErrorKind};
+
+/// A store that is open, for an application that does not run yet.
+pub(crate) struct Opened {
+    pub(crate) resume: Resume,
+    pub(crate) checkpoints: Checkpoints,
+}
+
+/// Opens the store.
+pub(crate) fn open(
+    program: &Program,
+    durability: &BTreeMap<String, SourceDurability>,
+    options: &Options,
+    with: &StoreOptions,
+) -> Result<Opened, Error> {
+    let opening = if with.take_over {
+        storage::open_in_spite_of_lock
+    } else {
+        storage::open
+    };
+    let (storage, lock) = opening(&with.address).map_err(|error| store_error(&error))?;
+    let mut sinks = sinks(program)?;
+    let plan = identity(&program.plan, options, &sinks);
+    let open_options = open_options(&program.plan.application, options, with, plan.clone());
+    let opened = Store::open(Arc::clone(&storage), open_options);
+    let (store, recovered) = opened.map_err(|error| store_error(&error))?;
+    let commit = recovered
+        .map(|Recovered { commit, .. }| commit)
+        .unwrap_or_default();
+    let loader = Loader::open(Arc::clone(&storage), &commit.segments);
+    let loader = Arc::new(loader.map_err(|error| store_error(&error))?);
+    let plan = with_stored_names(plan, &commit.plan, &loader, with, store.generation());
+    let sink_states = resume_sinks(&mut sinks, &commit, &*storage, with)?;
+    let logs = input_directory(&with.address).map(|root| Arc::new(InputLogs::new(root)));
+    if let Some(logs) = &logs {
+        for (source, told) in durability {
+            // A program runs once, so this is told once.
+            let _ = told.set(SourceLog {
+                logs: Arc::clone(logs),
+                source: source.clone(),
+            });
+        }
+    }
+    let resume = resume(&commit, &plan, loader);
+    let publishers = sinks
+        .into_iter()
+        .filter_map(|(name, sink)| Some((name, sink.publisher?)))
+        .collect();
+    let mut committer = Committer::new(
+        store,
+        storage,
+        commit,
+        plan,
+        sink_states,
+        publishers,
+        logs,
+        lock,
+    );
+    committer.begin().map_err(|error| error.into_error())?;
+    let collector = Arc::new(Collector::default());
+    Ok(Opened {
+        checkpoints: Checkpoints::new(committer, collector, with.interval(), resume.epoch),
+        resume,
+    })
+}
+
+/// A sink of the program.
+struct OpenSink<'a> {
+    code: &'a std::sync::Mutex<dyn ErasedSink>,
+    publisher: Option<Box<dyn Publisher>>,
+}
+
+fn sinks(program: &Program) -> Result<BTreeMap<String, OpenSink<'_>>, Error> {
+    let mut sinks = BTreeMap::new();
+    for (node, code) in program.plan.nodes.iter().zip(&program.code) {
+        let NodeCode::Sink(code) = code else { continue };
+        let publisher = code
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .publisher();
+        let publisher = publisher.map_err(|error| sink_error(&node.name, &error))?;
+        let code = code.as_ref();
+        sinks.insert(node.name.clone(), OpenSink { code, publisher });
+    }
+    Ok(sinks)
+}
+
+/// What of the application has to fit its checkpoint.
+fn identity(
+    plan: &Plan,
+    options: &Options,
+    sinks: &BTreeMap<String, OpenSink<'_>>,
+) -> PlanIdentity {
+    let sources = plan
+        .nodes
+        .iter()
+        .filter(|node| node.kind == NodeKind::Source);
+    let mut states: BTreeMap<&str, StateIdentity> = BTreeMap::new();
+    for id in plan.ids() {
+        let NodeKind::State { state, state_type } = &plan.node(id).kind else {
+            continue;
+        };
+        let key_type =
+            plan.key_scopes(id)
+                .first()
+                .and_then(|scope| match &plan.node(*scope).kind {
+                    NodeKind::KeyBy { key_type } => Some(key_type.clone()),
+                    _ => None,
+                });
+        states.entry(state).or_insert_with(|| StateIdentity {
+            name: state.clone(),
+            stored_as: None,
+            object_type: state_type.clone(),
+            key_type,
+            key_groups: options.key_groups.get(),
+        });
+    }
+    PlanIdentity {
+        sources: sources.map(|node| node.name.clone()).collect(),
+        states: states.into_values().collect(),
+        sinks: sinks
+            .iter()
+            .map(|(name, sink)| SinkIdentity {
+                name: name.clone(),
+                exactly_once: sink.publisher.is_some(),
+            })
+            .collect(),
+    }
+}
+
+fn open_options(
+    application: &str,
+    options: &Options,
+    with: &StoreOptions,
+    plan: PlanIdentity,
+) -> OpenOptions {
+    let clock = SystemClock::new();
+    let clock = Box::new(move || clock.now().0 / 1_000_000);
+    let mut open = OpenOptions::new(
+        application,
+        options.key_groups.get(),
+        clock,
+        Box::new(super::nonce::random),
+    );
+    open.take_over = with.take_over;
+    open.retain = with.retain;
+    open.process = format!("process {}", std::process::id());
+    open.base = with.from.as_ref().map(|from| match from.parse() {
+        Ok(number) => StartFrom::Number(number),
+        Err(_) => StartFrom::Savepoint(from.clone()),
+    });
+    let allowed = Allowed {
+        dropped_states: with.drop_states.iter().cloned().collect(),
+        renamed_states: with.rename_states.iter().cloned().collect(),
+        dropped_sources: with.drop_sources.iter().cloned().collect(),
+        dropped_sinks: with.drop_sinks.iter().cloned().collect(),
+    };
+    let place = with.address.clone();
+    open.accepts = Box::new(move |commit| {
+        let differences = compare(&commit.plan, &plan, &allowed);
+        let refused: Vec<String> = differences
+            .iter()
+            .filter(|difference| difference.refuses())
+            .map(ToString::to_string)
+            .collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Plan {
+            place: place.clone(),
+            differences: refused.join("; "),
+        })
+    });
+    open
+}
+
+/// The plan with the names under which its states are in segments. A new state must not find the objects of one that was
+/// dropped and had its name.
+fn with_stored_names(
+    mut plan: PlanIdentity,
+    before: &PlanIdentity,
+    loader: &Loader,
+    with: &StoreOptions,
+    generation: u64,
+) -> PlanIdentity {
+    let taken: BTreeSet<&str> = loader.states().into_iter().collect();
+    for state in &mut plan.states {
+        let renamed = with
+            .rename_states
+            .iter()
+            .find(|(_, new)| *new == state.name);
+        let old_name = renamed.map_or(&state.name, |(old, _)| old);
+        let was_dropped = with.drop_states.contains(old_name);
+        let known = before.states.iter().find(|known| known.name == *old_name);
+        let stored = match known.filter(|_| !was_dropped) {
+            Some(known) => known.stored_name().to_owned(),
+            None if taken.contains(state.name.as_str()) => format!("{}~{generation}", state.name),
+            None => state.name.clone(),
+        };
+        state.stored_as = (stored != state.name).then_some(stored);
+    }
+    plan
+}
+
+/// Brings every sink to where the commit left it, and publishes what may not have been published.
+fn resume_sinks(
+    sinks: &mut BTreeMap<String, OpenSink<'_>>,
+    commit: &Commit,
+    storage: &dyn Storage,
+    with: &StoreOptions,
+) -> Result<BTreeMap<String, SinkState>, Error> {
+    let is_new = commit.plan == PlanIdentity::default();
+    let mut outboxes = Vec::new();
+    for meta in &commit.outboxes {
+        let rows = read_outbox(storage, meta).map_err(|error| store_error(&error))?;
+        outboxes.push((meta.epoch, rows));
+    }
+    let mut states = BTreeMap::new();
+    for (name, sink) in sinks {
+        let recorded = commit.sinks.iter().find(|state| state.sink == *name);
+        let recorded = recorded.filter(|_| !with.drop_sinks.contains(name));
+        let from = recorded.map(|recorded| Position::of(&recorded.state));
+        let failed = |error: ConnectorError| sink_error(name, &error);
+        let mut state = SinkState {
+            sink: name.clone(),
+            published_epoch: recorded.map_or(commit.epoch, |recorded| recorded.published_epoch),
+            state: serde_json::Value::Null,
+        };
+        let Some(publisher) = &mut sink.publisher else {
+            let mut code = sink.code.lock().unwrap_or_else(PoisonError::into_inner);
+            code.resume(from.as_ref()).map_err(failed)?;
+            states.extend(recorded.cloned().map(|known| (name.clone(), known)));
+            continue;
+        };
+        let reset = with.reset_sinks.contains(name) && !is_new;
+        let mut position = publisher.resume(from.as_ref(), reset).map_err(failed)?;
+        for (epoch, outbox) in &outboxes {
+            for rows in outbox.iter().filter(|rows| rows.sink == *name) {
+                if *epoch > state.published_epoch {
+                    position = publisher.publish(*epoch, &rows.rows).map_err(failed)?;
+                    state.published_epoch = *epoch;
+                }
+            }
+        }
+        if from.is_some() {
+            publisher.resumed().map_err(failed)?;
+        }
+        state.state = super::to_json(&position);
+        states.insert(name.clone(), state);
+    }
+    Ok(states)
+}
+
+fn resume(commit: &Commit, plan: &PlanIdentity, loader: Arc<Loader>) -> Resume {
+    let positions = commit.positions.iter().map(|stood| SourcePosition {
+        source: stood.source.clone(),
+        partition: stood.partition.clone(),
+        position: Position::of(&stood.position),
+        next_number: stood.next_number,
+    });
+    let names = plan
+        .states
+        .iter()
+        .map(|state| (state.name.clone(), state.stored_name().to_owned()));
+    Resume {
+        epoch: Epoch(u32::try_from(commit.epoch).unwrap_or(u32::MAX)),
+        positions: positions.collect(),
+        states: Arc::new(Stored {
+            loader,
+            names: names.collect(),
+        }),
+    }
+}
+
+/// The state objects of a checkpoint.
+struct Stored {
+    loader: Arc<Loader>,
+    /// By name of the state its name in segments.
+    names: BTreeMap<String, String>,
+}
+
+impl StoredStates for Stored {
+    fn groups(&self, state: &str) -> Vec<KeyGroup> {
+        let Some(stored) = self.names.get(state) else {
+            return Vec::new();
+        };
+        let groups = self.loader.groups(stored);
+        groups.iter().map(|group| KeyGroup(group.group)).collect()
+    }
+
+    fn load(&self, state: &str, group: KeyGroup, each: &mut EachObject<'_>) -> Result<(), String> {
+        let Some(stored) = self.names.get(state) else {
+            return Ok(());
+        };
+        self.loader
+            .load(stored, group.0, each)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Where the input logs are: beside the checkpoints, if these are in a directory.
+fn input_directory(address: &str) -> Option<PathBuf> {
+    let path = address.strip_prefix("file://").unwrap_or(address);
+    (!path.contains("://")).then(|| PathBuf::from(path).join("input"))
+}
+
+pub(crate) fn store_error(error: &StoreError) -> Error {
+    let code = super::code_of(error);
+    let kind = match error {
+        StoreError::Storage(_) | StoreError::Locked { .. } | StoreError::Fenced { .. } => {
+            ErrorKind::Unavailable
+        }
+        StoreError::Corrupt { .. } | StoreError::Missing { .. } => ErrorKind::Data,
+        _ => ErrorKind::Invalid,
+    };
+    Error::new(kind, code, error.to_string())
+}
+
+fn sink_error(name: &str, error: &ConnectorError) -> Error {
+    let code = error.code().unwrap_or(wallaroo_core::Code::SinkOpen);
+    let text = format!("cannot open the sink {name:?}: {}", error.full_text());
+    Error::new(ErrorKind::Unavailable, code, text)
+}

@@ -1,0 +1,104 @@
+//! Kills the application again and again, then checks what came out: `crash-test RUNS [SEED]`.
+//!
+//! A run is one kill -9. When the application gets to its end, its output is checked and the next one begins, in a new store.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::time::Duration;
+
+use wallaroo_crash::application::{AT_ONCE, COMMITTED};
+use wallaroo_crash::check::check;
+use wallaroo_crash::random::Random;
+
+/// Messages per partition of one application.
+const COUNT: u64 = 200_000;
+/// The longest time an application may take to its end, once it is left alone.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let runs: u64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let seed: u64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(1);
+    println!("crash-test: {runs} kills, seed {seed}");
+    let mut random = Random(seed);
+    let (mut killed, mut applications) = (0, 0);
+    while killed < runs {
+        match application(&mut random, runs - killed) {
+            Ok(kills) => killed += kills,
+            Err(error) => {
+                eprintln!("crash-test: seed {seed}, after {killed} kills: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+        applications += 1;
+        println!("crash-test: {killed} kills, {applications} applications checked");
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs one application to its end, killing it up to `kills` times on the way. Returns how often it was killed.
+fn application(random: &mut Random, kills: u64) -> Result<u64, String> {
+    let directory = tempfile::tempdir().map_err(|error| format!("cannot make a directory: {error}"))?;
+    let mut killed = 0;
+    loop {
+        let may_kill = killed < kills.min(25);
+        let mut process = start(directory.path(), random)?;
+        if may_kill {
+            // A tenth dies while it starts, or right after.
+            let patience = if random.next().is_multiple_of(10) { 30 } else { 400 };
+            std::thread::park_timeout(Duration::from_millis(random.between(1, patience)));
+            process.kill().map_err(|error| format!("cannot kill: {error}"))?;
+        }
+        let status = wait(&mut process)?;
+        if status.success() {
+            break;
+        }
+        if status.code().is_some() {
+            return Err(kept(directory, &format!("the application failed: {status}")));
+        }
+        killed += 1;
+    }
+    for file in [COMMITTED, AT_ONCE] {
+        if let Err(error) = check(&directory.path().join(file), COUNT) {
+            return Err(kept(directory, &error));
+        }
+    }
+    Ok(killed)
+}
+
+fn start(directory: &Path, random: &mut Random) -> Result<Child, String> {
+    let here = std::env::current_exe().map_err(|error| error.to_string())?;
+    let numbers = [COUNT, random.next(), random.between(1, 3), random.between(5, 80)];
+    Command::new(here.with_file_name("crash-app"))
+        .arg(directory)
+        .args(numbers.map(|number| number.to_string()))
+        .spawn()
+        .map_err(|error| format!("cannot start crash-app: {error}; build the whole package"))
+}
+
+fn wait(process: &mut Child) -> Result<ExitStatus, String> {
+    let step = Duration::from_millis(10);
+    let mut waited = Duration::ZERO;
+    loop {
+        match process.try_wait() {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) if waited < PATIENCE => {
+                std::thread::park_timeout(step);
+                waited += step;
+            }
+            Ok(None) => {
+                let _ = process.kill();
+                let _ = process.wait();
+                return Err("the application does not end".to_owned());
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// Keeps the files for a look at them.
+fn kept(directory: tempfile::TempDir, error: &str) -> String {
+    let path: PathBuf = directory.keep();
+    format!("{error} (files kept in {path:?})")
+}

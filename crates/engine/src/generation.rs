@@ -40,9 +40,21 @@ pub(crate) struct Setting {
     pub(crate) restore: Option<Arc<Restore>>,
     pub(crate) simulation: Option<Simulation>,
     pub(crate) start: Epoch,
-    pub(crate) workers: NonZeroUsize,
+    pub(crate) assignment: Arc<Assignment>,
     /// After this time in one call, a function is told to be stuck.
     pub(crate) stuck_after: Duration,
+}
+
+/// Who owns which key group, given who did in the generation before: as few of them move as an even load allows.
+pub(crate) fn assign(
+    before: Option<&Assignment>,
+    groups: KeyGroupCount,
+    workers: NonZeroUsize,
+) -> Arc<Assignment> {
+    Arc::new(match before {
+        Some(before) => before.rescale(workers),
+        None => Assignment::even(groups, workers),
+    })
 }
 
 /// Runs a generation on `assets`, and returns them as they are at its end.
@@ -50,8 +62,8 @@ pub(crate) struct Setting {
 /// # Errors
 /// The first failure of any worker.
 pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
-    let workers = setting.workers.get();
-    let assignment = Arc::new(Assignment::even(setting.groups, setting.workers));
+    let assignment = setting.assignment;
+    let workers = assignment.workers().get();
     let distributed = distribute(assets, &assignment, setting.groups, &setting.program)?;
     let control = Arc::clone(&setting.control);
     let program = Arc::clone(&setting.program);
@@ -195,4 +207,31 @@ fn distribute(
 /// nothing half done.
 pub(crate) fn unpoisoned<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rescale once gave every worker a new range of groups, and so moved most objects.
+    #[test]
+    fn only_the_groups_of_workers_that_come_or_go_move() {
+        let groups = KeyGroupCount::default();
+        let workers = |count| NonZeroUsize::new(count).expect("not zero");
+        let mut before = assign(None, groups, workers(3));
+        assert_eq!(*before, Assignment::even(groups, workers(3)));
+        for (count, moving) in [(4, 256), (3, 256), (3, 0), (1, 682), (2, 512)] {
+            let after = assign(Some(&before), groups, workers(count));
+            let moves = before.moves(&after);
+            assert_eq!(moves.len(), moving, "to {count} workers");
+            let common = count.min(before.workers().get());
+            let comes_or_goes = |worker: WorkerIndex| worker.0 >= common;
+            assert!(
+                moves
+                    .iter()
+                    .all(|moved| comes_or_goes(moved.from) || comes_or_goes(moved.to))
+            );
+            before = after;
+        }
+    }
 }

@@ -13,6 +13,7 @@ use wallaroo_core::{
     Clock, Code, ConnectorError, KeyGroupCount, Node, NodeId, NodeKind, PartitionId, PlanError,
     SystemClock,
 };
+use wallaroo_state::Assignment;
 
 use crate::closing::close;
 use crate::control::{Control, Epoch, Limits, PartitionName};
@@ -493,6 +494,7 @@ fn generations(
             options.groups,
         ))
     });
+    let mut before: Option<Arc<Assignment>> = None;
     loop {
         let time = u64::from(start.0) << 32;
         workers = unpoisoned(&inner.steering)
@@ -534,6 +536,8 @@ fn generations(
             let listener = Arc::clone(listener);
             Arc::new(Epochs::new(listener, operators, names.len(), start))
         });
+        let assignment = generation::assign(before.as_deref(), options.groups, workers);
+        before = Some(Arc::clone(&assignment));
         let setting = Setting {
             program: Arc::clone(&inner.program),
             layout: layout.clone(),
@@ -545,7 +549,7 @@ fn generations(
             restore: restore.clone(),
             simulation: options.simulation,
             start,
-            workers,
+            assignment,
             stuck_after: options.stuck_after,
         };
         assets = generation::run(setting, assets)?;

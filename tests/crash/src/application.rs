@@ -69,6 +69,9 @@ pub fn application(directory: &Path, numbers: Numbers) -> App {
         });
     let at_once = file_sink(directory.join(AT_ONCE)).visible_at_once(true);
     App::new("crash")
-        .add(rows.clone().to_sink("committed", file_sink(directory.join(COMMITTED)).csv::<Row>()))
+        .add(rows.clone().to_sink(
+            "committed",
+            file_sink(directory.join(COMMITTED)).csv::<Row>(),
+        ))
         .add(rows.to_sink("at-once", at_once.csv::<Row>()))
 }

@@ -44,19 +44,26 @@ pub fn check(path: &Path, count: u64) -> Result<(), String> {
         if let Some((before, counted)) = last.insert((*key, *partition), (*number, *count))
             && (before >= *number || counted >= *count)
         {
-            return Err(wrong("messages of one partition and key changed their order"));
+            return Err(wrong(
+                "messages of one partition and key changed their order",
+            ));
         }
     }
     for partition in 0..PARTITIONS {
         if let Some(missing) = (0..count).find(|number| !seen.contains(&(partition, *number))) {
-            return Err(format!("{path:?}: message {missing} of partition {partition} is missing"));
+            return Err(format!(
+                "{path:?}: message {missing} of partition {partition} is missing"
+            ));
         }
     }
     for (what, counts) in [("key", &of_keys), ("group", &of_groups)] {
         for (key, counts) in counts {
             let expected = counts.len() as u64;
             if counts.last() != Some(&expected) {
-                return Err(format!("{path:?}: the {what} {key} has {expected} messages, and was counted to {:?}", counts.last()));
+                return Err(format!(
+                    "{path:?}: the {what} {key} has {expected} messages, and was counted to {:?}",
+                    counts.last()
+                ));
             }
         }
     }

@@ -48,7 +48,9 @@ pub struct Numbers {
 
 impl Source<Message> for Numbers {
     fn partitions(&mut self, _workers: usize) -> Result<Vec<String>, ConnectorError> {
-        Ok((0..PARTITIONS).map(|partition| partition.to_string()).collect())
+        Ok((0..PARTITIONS)
+            .map(|partition| partition.to_string())
+            .collect())
     }
 
     fn open(

@@ -23,7 +23,10 @@ fn main() -> ExitCode {
     match application(&directory, Numbers { count, seed }).run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            #[allow(clippy::print_stderr, reason = "this is a program, and its caller reads it")]
+            #[allow(
+                clippy::print_stderr,
+                reason = "this is a program, and its caller reads it"
+            )]
             {
                 eprintln!("{error}");
             }

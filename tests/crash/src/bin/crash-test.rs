@@ -1,7 +1,11 @@
 //! Kills the application again and again, then checks what came out: `crash-test RUNS [SEED]`.
 //!
 //! A run is one kill -9. When the application gets to its end, its output is checked and the next one begins, in a new store.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a program"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
@@ -18,8 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let runs: u64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(100);
-    let seed: u64 = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let runs: u64 = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(100);
+    let seed: u64 = arguments
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1);
     println!("crash-test: {runs} kills, seed {seed}");
     let mut random = Random(seed);
     let (mut killed, mut applications) = (0, 0);
@@ -39,23 +49,33 @@ fn main() -> ExitCode {
 
 /// Runs one application to its end, killing it up to `kills` times on the way. Returns how often it was killed.
 fn application(random: &mut Random, kills: u64) -> Result<u64, String> {
-    let directory = tempfile::tempdir().map_err(|error| format!("cannot make a directory: {error}"))?;
+    let directory =
+        tempfile::tempdir().map_err(|error| format!("cannot make a directory: {error}"))?;
     let mut killed = 0;
     loop {
         let may_kill = killed < kills.min(25);
         let mut process = start(directory.path(), random)?;
         if may_kill {
             // A tenth dies while it starts, or right after.
-            let patience = if random.next().is_multiple_of(10) { 30 } else { 400 };
+            let patience = if random.next().is_multiple_of(10) {
+                30
+            } else {
+                400
+            };
             std::thread::park_timeout(Duration::from_millis(random.between(1, patience)));
-            process.kill().map_err(|error| format!("cannot kill: {error}"))?;
+            process
+                .kill()
+                .map_err(|error| format!("cannot kill: {error}"))?;
         }
         let status = wait(&mut process)?;
         if status.success() {
             break;
         }
         if status.code().is_some() {
-            return Err(kept(directory, &format!("the application failed: {status}")));
+            return Err(kept(
+                directory,
+                &format!("the application failed: {status}"),
+            ));
         }
         killed += 1;
     }
@@ -69,7 +89,12 @@ fn application(random: &mut Random, kills: u64) -> Result<u64, String> {
 
 fn start(directory: &Path, random: &mut Random) -> Result<Child, String> {
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
-    let numbers = [COUNT, random.next(), random.between(1, 3), random.between(5, 80)];
+    let numbers = [
+        COUNT,
+        random.next(),
+        random.between(1, 3),
+        random.between(5, 80),
+    ];
     Command::new(here.with_file_name("crash-app"))
         .arg(directory)
         .args(numbers.map(|number| number.to_string()))

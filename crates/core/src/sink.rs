@@ -1,7 +1,7 @@
 //! Where messages go: the contract between a sink connector and the engine.
 //!
 //! A [`Sink`] is opened as a [`Writer`], owned by one worker. A writer takes messages (`Vec<T>`) or encoded
-//! [`Rows`](crate::Rows), never waits, and says when it is full.
+//! [`Rows`], never waits, and says when it is full.
 //!
 //! **Invariants.** A writer is called by one thread at a time. What it leaves in the buffer it is given has
 //! not been written and will be offered again, first. Nothing counts as delivered before a

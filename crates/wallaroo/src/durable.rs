@@ -10,7 +10,7 @@ mod options;
 
 pub use checkpoints::CheckpointStatus;
 pub(crate) use checkpoints::Checkpoints;
-pub(crate) use input::{SourceDurability, SourceLog, within};
+pub(crate) use input::{SourceDurability, SourceLog};
 pub(crate) use open::{Opened, open, store_error};
 pub use options::StoreOptions;
 

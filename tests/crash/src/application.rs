@@ -42,7 +42,6 @@ pub struct Row {
 }
 
 /// The application, writing to files in `directory`.
-#[must_use]
 pub fn application(directory: &Path, numbers: Numbers) -> App {
     let (keys, groups) = (State::<Count>::new("keys"), State::<Count>::new("groups"));
     let rows = source("numbers", numbers)

@@ -29,7 +29,7 @@ pub struct Message {
 /// Message `number` of a partition.
 #[must_use]
 pub fn message(partition: u64, number: u64) -> Message {
-    let key = Random(partition << 32 ^ number).next() % KEYS;
+    let key = Random(partition << 32 ^ number).number() % KEYS;
     Message {
         partition,
         number,

@@ -180,6 +180,7 @@ impl Checkpoints {
         }
     }
 
+    #[allow(dead_code, reason = "for sends that wait for their commit")]
     /// Waits until a partition of a source has been committed as far as `reached` says. False when the run ends before.
     pub(crate) fn wait_for(&self, source: &str, reached: impl Fn(&SourcePosition) -> bool) -> bool {
         let mut state = self.shared.state();

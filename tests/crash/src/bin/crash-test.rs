@@ -57,7 +57,7 @@ fn application(random: &mut Random, kills: u64) -> Result<u64, String> {
         let mut process = start(directory.path(), random)?;
         if may_kill {
             // A tenth dies while it starts, or right after.
-            let patience = if random.next().is_multiple_of(10) {
+            let patience = if random.number().is_multiple_of(10) {
                 30
             } else {
                 400
@@ -91,7 +91,7 @@ fn start(directory: &Path, random: &mut Random) -> Result<Child, String> {
     let here = std::env::current_exe().map_err(|error| error.to_string())?;
     let numbers = [
         COUNT,
-        random.next(),
+        random.number(),
         random.between(1, 3),
         random.between(5, 80),
     ];

@@ -48,14 +48,13 @@ pub trait Sink<M>: Send + 'static {
         Ok(None)
     }
 
-    /// Puts the destination back to where a checkpoint ended, before [`Sink::open`]: for sinks whose
-    /// [`Writer::checkpoint`] names positions. `None` when there is no checkpoint yet.
+    /// Puts the destination back to where a checkpoint ended, before [`Sink::open`], and tells where that is: for sinks whose
+    /// [`Writer::checkpoint`] names positions. `from` is `None` when there is no checkpoint yet.
     ///
     /// # Errors
     /// When the destination is not what the checkpoint left.
-    fn resume(&mut self, from: Option<&Position>) -> Result<(), ConnectorError> {
-        let _ = from;
-        Ok(())
+    fn resume(&mut self, from: Option<&Position>) -> Result<Option<Position>, ConnectorError> {
+        Ok(from.cloned())
     }
 
     /// Where it writes to, in the form that [`Sink::redirect`] takes; none if it cannot be redirected.

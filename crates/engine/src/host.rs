@@ -325,9 +325,8 @@ pub trait ErasedSink: Send {
     ///
     /// # Errors
     /// When the destination is not what the checkpoint left.
-    fn resume(&mut self, from: Option<&Position>) -> Result<(), ConnectorError> {
-        let _ = from;
-        Ok(())
+    fn resume(&mut self, from: Option<&Position>) -> Result<Option<Position>, ConnectorError> {
+        Ok(from.cloned())
     }
 
     /// As [`wallaroo_core::Sink::per_worker`].

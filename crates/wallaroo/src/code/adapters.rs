@@ -160,7 +160,7 @@ impl<M: Messages> ErasedSink for SinkOf<M> {
         Ok(publisher)
     }
 
-    fn resume(&mut self, from: Option<&Position>) -> Result<(), ConnectorError> {
+    fn resume(&mut self, from: Option<&Position>) -> Result<Option<Position>, ConnectorError> {
         self.sink.resume(from)
     }
 

@@ -202,7 +202,31 @@ impl Committer {
     fn has_news(&self, data: &EpochData) -> bool {
         !data.changes.is_empty()
             || !data.outputs.is_empty()
-            || stored_positions(&data.positions) != self.positions
+            || self.stored(&data.positions) != self.positions
+    }
+
+    /// Positions as they stand in a commit. Those of partitions that are not there at present are kept.
+    fn stored(&self, positions: &[SourcePosition]) -> Vec<commit::SourcePosition> {
+        let is_open = |known: &commit::SourcePosition| {
+            let mut open = positions.iter();
+            open.any(|stood| stood.source == known.source && stood.partition == known.partition)
+        };
+        let absent = self
+            .positions
+            .iter()
+            .filter(|known| self.plan.sources.contains(&known.source) && !is_open(known));
+        let open = positions.iter().map(|stood| commit::SourcePosition {
+            source: stood.source.clone(),
+            partition: stood.partition.clone(),
+            position: super::to_json(&stood.position),
+            next_number: stood.next_number,
+            ended: false,
+        });
+        let mut stored: Vec<_> = open.chain(absent.cloned()).collect();
+        stored.sort_by(|one, other| {
+            (&one.source, &one.partition).cmp(&(&other.source, &other.partition))
+        });
+        stored
     }
 
     /// Makes everything durable that the commit will name.
@@ -283,7 +307,7 @@ impl Committer {
             None => {
                 self.segments.extend(way.segment.clone());
                 self.outboxes.extend(way.outbox.clone());
-                self.positions = stored_positions(&way.data.positions);
+                self.positions = self.stored(&way.data.positions);
                 let commit = self.commit_of(way.data.epoch);
                 way.commit = Some(commit.clone());
                 commit
@@ -411,15 +435,4 @@ fn publish(
 ) -> Result<serde_json::Value, ConnectorError> {
     let position = publisher.publish(epoch, rows)?;
     Ok(super::to_json(&position))
-}
-
-fn stored_positions(positions: &[SourcePosition]) -> Vec<commit::SourcePosition> {
-    let stored = positions.iter().map(|stood| commit::SourcePosition {
-        source: stood.source.clone(),
-        partition: stood.partition.clone(),
-        position: super::to_json(&stood.position),
-        next_number: stood.next_number,
-        ended: false,
-    });
-    stored.collect()
 }

@@ -254,9 +254,13 @@ fn resume_sinks(
             state: serde_json::Value::Null,
         };
         let Some(publisher) = &mut sink.publisher else {
+            let reset = with.reset_sinks.contains(name);
             let mut code = sink.code.lock().unwrap_or_else(PoisonError::into_inner);
-            code.resume(from.as_ref()).map_err(failed)?;
-            states.extend(recorded.cloned().map(|known| (name.clone(), known)));
+            let from = from.as_ref().filter(|_| !reset);
+            if let Some(position) = code.resume(from).map_err(failed)? {
+                state.state = super::to_json(&position);
+                states.insert(name.clone(), state);
+            }
             continue;
         };
         let reset = with.reset_sinks.contains(name) && !is_new;

@@ -221,14 +221,19 @@ impl<K: 'static> Sink<Rows> for ByteSink<K> {
         Ok(publisher.map(|publisher| Box::new(publisher) as Box<dyn Publisher>))
     }
 
-    fn resume(&mut self, from: Option<&Position>) -> Result<(), ConnectorError> {
-        match (&mut self.target, from) {
-            (Target::File { path, append, .. }, Some(from)) => {
-                *append = true;
-                file::cut(path, from.get()?)
-            }
-            _ => Ok(()),
-        }
+    fn resume(&mut self, from: Option<&Position>) -> Result<Option<Position>, ConnectorError> {
+        let Target::File { path, append, .. } = &mut self.target else {
+            return Ok(from.cloned());
+        };
+        let length = match from {
+            Some(from) => from.get()?,
+            None if *append => file::length(path)?,
+            None => 0,
+        };
+        // From now on there is a beginning that a restart keeps.
+        *append = true;
+        let is_regular = file::cut(path, length)?;
+        Ok(is_regular.then(|| Position::of(length)))
     }
 
     fn address(&self) -> Option<String> {

@@ -54,21 +54,31 @@ pub(super) fn open(
     }))
 }
 
-/// Cuts the file to `length`, where a checkpoint ended.
-pub(super) fn cut(path: &Path, length: u64) -> Result<(), ConnectorError> {
+/// The length of the file; 0 if there is none.
+pub(super) fn length(path: &Path) -> Result<u64, ConnectorError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(cannot_open(path, error)),
+    }
+}
+
+/// Cuts the file to `length`, where a checkpoint ended. False for what is no regular file, and cannot be cut.
+pub(super) fn cut(path: &Path, length: u64) -> Result<bool, ConnectorError> {
     let file = OpenOptions::new()
         .write(true)
         .create(length == 0)
         .truncate(false)
         .open(path)
         .map_err(|error| cannot_open(path, error))?;
-    let found = file
-        .metadata()
-        .map_err(|error| cannot_open(path, error))?
-        .len();
-    if found < length {
+    let metadata = file.metadata().map_err(|error| cannot_open(path, error))?;
+    if !metadata.is_file() {
+        return Ok(false);
+    }
+    if metadata.len() < length {
         return Err(ConnectorError::new(format!(
-            "the file {path:?} has {found} bytes, but {length} had been written: its end is lost"
+            "the file {path:?} has {} bytes, but {length} had been written: its end is lost",
+            metadata.len()
         ))
         .with_help(
             "put the file back as it was, or go on behind its present end by resetting the sink",
@@ -77,7 +87,8 @@ pub(super) fn cut(path: &Path, length: u64) -> Result<(), ConnectorError> {
     }
     file.set_len(length)
         .and_then(|()| file.sync_all())
-        .map_err(|error| cannot_open(path, error))
+        .map_err(|error| cannot_open(path, error))?;
+    Ok(true)
 }
 
 pub(super) fn cannot_open(path: &Path, error: std::io::Error) -> ConnectorError {

@@ -122,7 +122,16 @@ impl KeyIndex {
         hash: KeyHash,
         key: &K,
     ) -> Result<Resolved, KeyError> {
-        self.resolve_marked(hash, key).map(|(resolved, _)| resolved)
+        Ok(match self.entry(hash, key) {
+            Some(Entry { slot, .. }) => Resolved {
+                slot,
+                created: false,
+            },
+            None => Resolved {
+                slot: self.create(hash, key)?,
+                created: true,
+            },
+        })
     }
 
     /// The slot of a key as by [`KeyIndex::resolve`], which is then touched. A slot that was created for it is among
@@ -166,31 +175,26 @@ impl KeyIndex {
         hash: KeyHash,
         key: &K,
     ) -> Result<Slot, KeyError> {
-        let (Resolved { slot, created }, mark) = self.resolve_marked(hash, key)?;
-        if mark != self.mark {
-            self.mark_touched(hash, slot);
+        let Some(entry) = self.entry(hash, key) else {
+            return self.create_touched(hash, key);
+        };
+        if entry.mark != self.mark {
+            self.mark_touched(hash, entry.slot);
         }
-        if created {
-            self.created.push(slot);
-        }
-        Ok(slot)
+        Ok(entry.slot)
     }
 
-    /// The slot of a key, which gets one if it has none, and its mark.
-    #[inline]
-    fn resolve_marked<K: Key + ?Sized>(
+    #[cold]
+    #[inline(never)]
+    fn create_touched<K: Key + ?Sized>(
         &mut self,
         hash: KeyHash,
         key: &K,
-    ) -> Result<(Resolved, u32), KeyError> {
-        if let Some(entry) = self.entry(hash, key) {
-            let created = false;
-            let slot = entry.slot;
-            return Ok((Resolved { slot, created }, entry.mark));
-        }
+    ) -> Result<Slot, KeyError> {
         let slot = self.create(hash, key)?;
-        let created = true;
-        Ok((Resolved { slot, created }, CLEAN))
+        self.mark_touched(hash, slot);
+        self.created.push(slot);
+        Ok(slot)
     }
 
     #[inline(always)]
@@ -244,6 +248,8 @@ impl KeyIndex {
         self.mark_touched(hash, slot)
     }
 
+    #[cold]
+    #[inline(never)]
     fn mark_touched(&mut self, hash: KeyHash, slot: Slot) -> bool {
         let table = &mut self.tables[self.groups.group_of(hash).index()];
         let is_first = table.replace_mark(hash, slot, self.mark) != self.mark;

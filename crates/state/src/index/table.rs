@@ -134,6 +134,18 @@ impl Table {
     /// The entry with this hash whose slot `is_wanted`.
     #[inline]
     pub(super) fn find(&self, hash: KeyHash, is_wanted: impl Fn(Slot) -> bool) -> Option<Entry> {
+        // Nearly always the first cell is the one; the rest is a call, to keep this short.
+        if let Some((slot, mark)) = self.at_home(hash)
+            && slot != VACANT
+            && is_wanted(slot)
+        {
+            return Some(Entry { hash, slot, mark });
+        }
+        self.find_anywhere(hash, is_wanted)
+    }
+
+    #[inline(never)]
+    fn find_anywhere(&self, hash: KeyHash, is_wanted: impl Fn(Slot) -> bool) -> Option<Entry> {
         let place = self.place(hash, is_wanted)?;
         let bucket = &self.buckets[place.bucket];
         Some(Entry {
@@ -215,7 +227,7 @@ impl Table {
     }
 
     fn next(&self, bucket: usize) -> usize {
-        (bucket + 1) % self.buckets.len()
+        (bucket + 1) & (self.buckets.len() - 1)
     }
 
     #[inline]

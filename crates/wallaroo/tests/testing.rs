@@ -80,7 +80,7 @@ fn sinks_states_and_dead_letters_are_captured() {
             )
         })
         .collect();
-    assert_eq!(failed, [(2, Some("\"A\""), "a price is above zero")]);
+    assert_eq!(failed, [(2, Some("A"), "a price is above zero")]);
     let stock = |high, ticks| Some(Stock { high, ticks });
     assert_eq!(results.state_of("stocks", "A"), stock(4, 2));
     assert_eq!(results.state_of("stocks", "B"), stock(1, 1));

@@ -323,12 +323,16 @@ impl Region {
     fn run_pending(&mut self, executor: &mut Executor) -> Result<bool, Failure> {
         loop {
             self.follow_hold();
+            // With nothing to do there is nothing to hold; and this may be the last call, at the end of the input.
+            if self.current.is_none() && self.pending.is_empty() {
+                return Ok(true);
+            }
             if self.held {
                 return Ok(false);
             }
             if self.current.is_none() {
                 let Some(next) = self.pending.pop_front() else {
-                    return Ok(true);
+                    continue;
                 };
                 if self
                     .gathered

@@ -125,6 +125,16 @@ impl Application {
     }
 }
 
+/// The error for a place where there is no store.
+pub(crate) fn not_found(place: &str) -> StoreError {
+    StoreError::NotFound {
+        place: place.to_owned(),
+        what: format!("{NAME:?}"),
+        advice: "check the address: an application makes it when it is started with --store"
+            .to_owned(),
+    }
+}
+
 #[derive(Deserialize)]
 struct Format {
     format: u32,

@@ -84,13 +84,7 @@ impl Inspector {
     /// When there is no store, or it is damaged or of a later release.
     pub fn open(storage: Arc<dyn Storage>) -> Result<Self, StoreError> {
         let Some(application) = Application::read(&*storage)? else {
-            return Err(StoreError::NotFound {
-                place: storage.place().to_owned(),
-                what: format!("{:?}", application::NAME),
-                advice:
-                    "check the address: an application makes it when it is started with --store"
-                        .to_owned(),
-            });
+            return Err(application::not_found(storage.place()));
         };
         let log = Log::new(Arc::clone(&storage));
         Ok(Inspector {

@@ -83,8 +83,9 @@ fn owner(file: &mut File) -> String {
     }
 }
 
-/// Seconds since the Unix epoch as a date and time of day.
-fn utc(seconds: u64) -> String {
+/// Seconds since the Unix epoch as a date and time of day, for people: `2026-03-01 12:00:14 UTC`.
+#[must_use]
+pub fn utc(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // civil_from_days (Hinnant 2013, "chrono-compatible low-level date algorithms"), for days after 1970
     let shifted = days + 719_468;

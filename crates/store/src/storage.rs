@@ -14,12 +14,13 @@ pub(crate) mod memory;
 mod name;
 mod object;
 mod open;
+mod read_only;
 #[cfg(feature = "s3")]
 mod s3;
 
 use std::ops::Range;
 
-pub use self::open::{open, open_in_spite_of_lock};
+pub use self::open::{open, open_in_spite_of_lock, open_to_read};
 
 /// What [`Storage::create`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

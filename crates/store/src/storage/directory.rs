@@ -40,6 +40,14 @@ impl Directory {
         Ok(directory)
     }
 
+    /// A directory that is there, to read from: nothing is made or synced.
+    pub(crate) fn existing(root: &Path) -> io::Result<Self> {
+        Ok(Directory {
+            root: root.canonicalize()?,
+            unsettled: Mutex::default(),
+        })
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

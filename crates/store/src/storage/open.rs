@@ -1,6 +1,7 @@
 //! [`open`]: from an address to a [`Storage`].
 //!
-//! **Invariants.** A directory is opened by one process at a time, unless somebody insists.
+//! **Invariants.** A directory is opened by one process at a time, unless somebody insists, or only reads. Who only reads makes,
+//! changes and syncs nothing, and no lock.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use object_store::local::LocalFileSystem;
 
 use super::directory::{self, Directory, LOCK};
 use super::object::{Executor, Objects};
+use super::read_only::ReadOnly;
 use super::{ErrorKind, Storage, StorageError};
+use crate::application;
 use crate::error::StoreError;
 use crate::lock::Lock;
 
@@ -38,22 +41,57 @@ pub fn open_in_spite_of_lock(
     open_with(address, true)
 }
 
-fn open_with(address: &str, insists: bool) -> Result<(Arc<dyn Storage>, Option<Lock>), StoreError> {
-    if let Some(path) = address.strip_prefix("file://") {
-        return open_directory(Path::new(path), address, insists);
-    }
-    match address.split_once("://") {
-        None => open_directory(Path::new(address), address, insists),
+/// Opens the store at an address for reading only, also while another process has it open: without a lock, and every call that
+/// would change something is refused. Nothing is made where there is no store.
+///
+/// What has just been written, and is not yet durable, can be seen.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when there is no such directory; when the address is of no known form, or the place cannot be used.
+pub fn open_to_read(address: &str) -> Result<Arc<dyn Storage>, StoreError> {
+    Ok(match place_of(address)? {
+        Place::Directory(path) => Arc::new(ReadOnly(existing_directory(path, address)?)),
         #[cfg(feature = "s3")]
-        Some(("s3", bucket_and_prefix)) => {
+        Place::S3(bucket_and_prefix) => {
+            Arc::new(ReadOnly(super::s3::open(address, bucket_and_prefix)?))
+        }
+    })
+}
+
+/// What an address leads to.
+enum Place<'a> {
+    Directory(&'a Path),
+    #[cfg(feature = "s3")]
+    S3(&'a str),
+}
+
+fn place_of(address: &str) -> Result<Place<'_>, StoreError> {
+    let path = match address.split_once("://") {
+        None => address,
+        Some(("file", path)) => path,
+        #[cfg(feature = "s3")]
+        Some(("s3", bucket_and_prefix)) => return Ok(Place::S3(bucket_and_prefix)),
+        Some((scheme, _)) => {
+            let cause = format!(
+                "stores at {scheme}:// addresses are not known to this program; use a path"
+            );
+            return Err(refused(address, cause).into());
+        }
+    };
+    if path.is_empty() {
+        return Err(refused(address, "the path is empty".to_owned()).into());
+    }
+    Ok(Place::Directory(Path::new(path)))
+}
+
+fn open_with(address: &str, insists: bool) -> Result<(Arc<dyn Storage>, Option<Lock>), StoreError> {
+    match place_of(address)? {
+        Place::Directory(path) => open_directory(path, address, insists),
+        #[cfg(feature = "s3")]
+        Place::S3(bucket_and_prefix) => {
             let objects = super::s3::open(address, bucket_and_prefix)?;
             Ok((Arc::new(objects), None))
         }
-        Some((scheme, _)) => Err(refused(
-            address,
-            format!("stores at {scheme}:// addresses are not known to this program; use a path"),
-        )
-        .into()),
     }
 }
 
@@ -73,9 +111,6 @@ fn open_directory(
     address: &str,
     insists: bool,
 ) -> Result<(Arc<dyn Storage>, Option<Lock>), StoreError> {
-    if path.as_os_str().is_empty() {
-        return Err(refused(address, "the path is empty".to_owned()).into());
-    }
     let failed = |error: std::io::Error| directory::error("open", "", address, &error);
     let directory = Directory::open(path).map_err(failed)?;
     let lock = match Lock::acquire(&directory.root().join(LOCK), address) {
@@ -85,15 +120,28 @@ fn open_directory(
     if lock.is_some() {
         directory.clean().map_err(failed)?;
     }
+    Ok((Arc::new(objects_in(directory, address)?), lock))
+}
+
+fn existing_directory(path: &Path, address: &str) -> Result<Objects, StoreError> {
+    match Directory::existing(path) {
+        Ok(directory) => objects_in(directory, address),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(application::not_found(address))
+        }
+        Err(error) => Err(directory::error("open", "", address, &error).into()),
+    }
+}
+
+fn objects_in(directory: Directory, address: &str) -> Result<Objects, StoreError> {
     let store = LocalFileSystem::new_with_prefix(directory.root())
         .map_err(|error| refused(address, error.to_string()))?
         .with_fsync(true);
-    let objects = Objects {
+    Ok(Objects {
         store: Box::new(store),
         prefix: object_store::path::Path::default(),
         place: address.to_owned(),
         executor: Executor::Caller,
         directory: Some(directory),
-    };
-    Ok((Arc::new(objects), lock))
+    })
 }

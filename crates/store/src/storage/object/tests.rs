@@ -6,7 +6,7 @@ use std::path::Path as FilePath;
 use super::*;
 use crate::error::StoreError;
 use crate::lock::Lock;
-use crate::storage::{open, open_in_spite_of_lock};
+use crate::storage::{open, open_in_spite_of_lock, open_to_read};
 
 struct Opened {
     storage: Arc<dyn Storage>,
@@ -248,4 +248,39 @@ fn the_systems_reason_is_found_in_wrapped_errors() {
         "{error}"
     );
     assert_eq!(error.kind, ErrorKind::Broken);
+}
+
+#[test]
+fn who_only_reads_needs_no_lock_and_changes_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_str().expect("is UTF-8");
+    let store = opened(directory.path());
+    store.storage.create("log/1", b"one").expect("ok");
+    fs::write(directory.path().join("log/2#1"), b"being written").expect("ok");
+    let before = files(directory.path());
+    let reading = open_to_read(path).expect("no lock is needed");
+    assert_eq!(reading.read("log/1").expect("ok"), Some(b"one".to_vec()));
+    assert_eq!(reading.size("log/1").expect("ok"), Some(3));
+    assert_eq!(reading.read_range("log/1", 1..2).expect("ok"), b"n");
+    assert_eq!(names(&*reading, ""), [("log/1".to_owned(), 3)]);
+    let refused = [
+        reading.create("log/2", b"two").map(drop),
+        reading.upload("log/2").map(drop),
+        reading.replace("log/1", b"two"),
+        reading.delete("log/1"),
+    ];
+    for refused in refused {
+        let error = refused.expect_err("it changes something");
+        assert_eq!(error.kind, ErrorKind::Denied, "{error}");
+    }
+    assert_eq!(files(directory.path()), before);
+}
+
+#[test]
+fn nothing_is_made_by_who_only_reads_where_there_is_no_store() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("stocks");
+    let error = open_to_read(path.to_str().expect("is UTF-8")).err();
+    assert!(matches!(error, Some(StoreError::NotFound { .. })));
+    assert!(!path.exists());
 }

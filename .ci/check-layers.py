@@ -9,8 +9,9 @@ ALLOWED = {  # crate -> workspace crates it may name in [dependencies]; "" is th
     "state": {"core"},
     "engine": {"core", "state"},
     "store": {"core", "state"},
-    "": {"core", "state", "engine", "store"},
+    "": {"core", "state", "engine", "store", "console"},
     "cli": {"core", "state", "store"},
+    "console": set(),
     "examples": ANY,
     "bench": ANY,
     "simulation": ANY,
@@ -22,7 +23,11 @@ ONLY_IN = {  # third-party crate -> crates that may name it
     "object_store": {"store"},
     "clap": {"", "bench", "cli"},
     "signal-hook": {""},
-    "tokio": {"store"},
+    "tokio": {"store", "console"},
+    "axum": {"console"},
+    "hyper": {"console"},
+    "hyper-util": {"console"},
+    "tower": {"console"},
 }
 
 meta = json.loads(subprocess.check_output(["cargo", "metadata", "--format-version=1", "--no-deps"]))

@@ -53,6 +53,8 @@ codes! {
     Address = 203,
     /// An address names a kind of connector that does not exist, or that cannot stand in this place.
     Scheme = 204,
+    /// The status cannot be shown at its address.
+    StatusAddress = 205,
     /// A file to read does not exist.
     SourceMissing = 301,
     /// A source cannot be read.

@@ -181,6 +181,20 @@ struct Inner {
 }
 
 impl Inner {
+    fn status(&self) -> Status {
+        let steering = unpoisoned(&self.steering);
+        let control = steering.control.as_ref();
+        let nodes = self.program.plan.nodes.iter().zip(self.counts.iter());
+        Status {
+            workers: steering.workers,
+            nodes: nodes
+                .map(|(node, counts)| counts.status(&node.name))
+                .collect(),
+            queued_bytes: control.map_or(0, |control| control.queued_bytes()),
+            stuck: control.map_or_else(Vec::new, |control| control.watch.stuck()),
+        }
+    }
+
     fn next_epoch(&self) -> Option<Epoch> {
         unpoisoned(&self.steering)
             .control
@@ -236,6 +250,21 @@ impl RunHandle {
         if let Some(inner) = self.inner.upgrade() {
             inner.fail(failure);
         }
+    }
+
+    /// What the application has done so far; none when it has gone.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        Some(self.inner.upgrade()?.status())
+    }
+
+    /// Whether the run is coming to its end, or has come to it.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.inner.upgrade().is_none_or(|inner| {
+            let steering = unpoisoned(&inner.steering);
+            steering.stop || steering.outcome.is_some()
+        })
     }
 
     /// How many records have come from all sources, as far as their stages have taken them.
@@ -386,28 +415,7 @@ impl Run {
     /// What the application has done so far.
     #[must_use]
     pub fn status(&self) -> Status {
-        let steering = unpoisoned(&self.inner.steering);
-        let nodes = self
-            .inner
-            .program
-            .plan
-            .nodes
-            .iter()
-            .zip(self.inner.counts.iter());
-        Status {
-            workers: steering.workers,
-            nodes: nodes
-                .map(|(node, counts)| counts.status(&node.name))
-                .collect(),
-            queued_bytes: steering
-                .control
-                .as_ref()
-                .map_or(0, |control| control.queued_bytes()),
-            stuck: steering
-                .control
-                .as_ref()
-                .map_or_else(Vec::new, |control| control.watch.stuck()),
-        }
+        self.inner.status()
     }
 
     /// Waits for the end, at most for `timeout`.

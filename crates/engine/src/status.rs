@@ -67,6 +67,7 @@ impl NodeCounts {
             messages_in: self.input.load(Ordering::Relaxed),
             messages_out: self.output.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
+            waiting: self.waiting.load(Ordering::Relaxed),
         }
     }
 }
@@ -82,6 +83,8 @@ pub struct NodeStatus {
     pub messages_out: u64,
     /// Messages for which it failed and went on, under `Skip` or `DeadLetter`.
     pub dropped: u64,
+    /// Messages that a sink was handed and its writer has not taken; 0 elsewhere.
+    pub waiting: u64,
 }
 
 /// A running application at a moment.

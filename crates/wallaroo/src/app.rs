@@ -4,6 +4,7 @@
 //! signal handler, no panic hook and no subscriber. Any number of applications run in one process.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::durable::{self, StoreOptions};
 use crate::error::Error;
 use crate::graph::{Built, GraphNode, program};
 use crate::running::Running;
+use crate::status_page;
 use crate::stream::Pipeline;
 
 /// An application.
@@ -54,6 +56,8 @@ pub struct Options {
     pub key_groups: KeyGroupCount,
     /// Bounds of the messages in flight.
     pub limits: Limits,
+    /// Where `/health`, `/status` and `/metrics` are served: an address of this machine such as `127.0.0.1:7080`. Default: nowhere.
+    pub status: Option<SocketAddr>,
     /// Where checkpoints are kept, so that the application goes on after a failure where it was. Default: nowhere.
     pub store: Option<StoreOptions>,
     /// After this time in one call, a function is told to be stuck: in the log (WAL-0503), and in
@@ -91,6 +95,7 @@ impl Default for Options {
             workers: NonZeroUsize::MIN,
             key_groups: KeyGroupCount::default(),
             limits: Limits::default(),
+            status: None,
             store: None,
             stuck_after: wallaroo_engine::Options::default().stuck_after,
         }
@@ -145,11 +150,15 @@ impl App {
             durability,
         } = self.build();
         let mut engine = options.engine();
+        program.plan.check()?;
+        let plan = program.plan.clone();
         let Some(store) = &options.store else {
             let run = Run::start(program, engine)?;
-            return Ok(Running::new(run, senders, None));
+            let status = options
+                .status
+                .map(|at| status_page::serve(at, &plan, run.handle(), None));
+            return Ok(Running::new(run, senders, None, status.transpose()?));
         };
-        program.plan.check()?;
         let durable::Opened {
             resume,
             mut checkpoints,
@@ -160,7 +169,12 @@ impl App {
         checkpoints
             .start(&run.handle())
             .map_err(StartError::Thread)?;
-        Ok(Running::new(run, senders, Some(checkpoints)))
+        let view = || Some(checkpoints.view());
+        let status = options
+            .status
+            .map(|at| status_page::serve(at, &plan, run.handle(), view()));
+        let status = status.transpose()?;
+        Ok(Running::new(run, senders, Some(checkpoints), status))
     }
 
     /// The names of the sources and those of the sinks, each with the address it has, if it can have another.

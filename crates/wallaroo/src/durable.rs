@@ -9,7 +9,7 @@ mod open;
 mod options;
 
 pub use checkpoints::CheckpointStatus;
-pub(crate) use checkpoints::Checkpoints;
+pub(crate) use checkpoints::{CheckpointView, Checkpoints};
 pub(crate) use input::{SourceDurability, SourceLog};
 pub(crate) use open::{Opened, open, store_error};
 pub use options::StoreOptions;

@@ -59,6 +59,7 @@ mod output;
 mod running;
 mod size;
 mod state;
+mod status_page;
 mod stream;
 pub mod testing;
 

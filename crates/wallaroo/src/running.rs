@@ -3,9 +3,12 @@
 //! **Invariants.** Dropping it stops the application and waits for it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use wallaroo_console::Console;
 use wallaroo_core::Code;
 use wallaroo_engine::{Outcome, Run, Status};
 
@@ -36,6 +39,8 @@ pub struct Running {
     run: Run,
     senders: BTreeMap<String, AnySender>,
     checkpoints: Option<Checkpoints>,
+    /// Behind a lock only so that this can be shared.
+    status: Option<(SocketAddr, Mutex<Console>)>,
 }
 
 impl Running {
@@ -43,12 +48,20 @@ impl Running {
         run: Run,
         senders: BTreeMap<String, AnySender>,
         checkpoints: Option<Checkpoints>,
+        status: Option<Console>,
     ) -> Self {
         Running {
             run,
             senders,
             checkpoints,
+            status: status.map(|console| (console.address(), Mutex::new(console))),
         }
+    }
+
+    /// Where the status is served; none unless [`Options::status`](crate::Options::status) is set.
+    #[must_use]
+    pub fn status_address(&self) -> Option<SocketAddr> {
+        self.status.as_ref().map(|(address, _)| *address)
     }
 
     /// How checkpoints go; none without a store.

@@ -41,6 +41,8 @@ pub struct CheckpointStatus {
     pub commits: u64,
     /// Epochs that have ended and are not committed.
     pub uncommitted: usize,
+    /// Bytes of the input logs after the last commit; 0 without one.
+    pub input_log_bytes: u64,
     /// Why nothing can be committed at present.
     pub paused: Option<String>,
 }
@@ -87,6 +89,17 @@ impl Shared {
     fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
         let waited = self.news.wait_timeout(state, time);
         waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Looks at checkpoints, and keeps nothing going.
+pub(crate) struct CheckpointView(Arc<Shared>);
+
+impl CheckpointView {
+    pub(crate) fn status(&self) -> CheckpointStatus {
+        let mut status = self.0.state().status.clone();
+        status.uncommitted = self.0.collector.waiting();
+        status
     }
 }
 
@@ -145,9 +158,12 @@ impl Checkpoints {
     }
 
     pub(crate) fn status(&self) -> CheckpointStatus {
-        let mut status = self.shared.state().status.clone();
-        status.uncommitted = self.shared.collector.waiting();
-        status
+        self.view().status()
+    }
+
+    /// To look at from elsewhere.
+    pub(crate) fn view(&self) -> CheckpointView {
+        CheckpointView(Arc::clone(&self.shared))
     }
 
     /// Waits until everything is committed that has been handled before the call. False when the run has ended before.
@@ -271,6 +287,7 @@ fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
             state.status.committed_at = now;
             state.status.duration = now.since(began);
             state.status.bytes = done.bytes;
+            state.status.input_log_bytes = committer.input_log_bytes();
             state.status.commits += 1;
         }
         drop(state);

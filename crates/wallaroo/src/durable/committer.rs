@@ -417,6 +417,11 @@ impl Committer {
         self.store.savepoint(name).map(|_| ())
     }
 
+    /// What the input logs occupy; 0 where that cannot be told.
+    pub(crate) fn input_log_bytes(&self) -> u64 {
+        self.logs.as_ref().map_or(0, |logs| logs.bytes())
+    }
+
     /// The last committed epoch.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch

@@ -65,6 +65,16 @@ impl InputLogs {
         input_log::trim(&self.directory(source, partition), number)
     }
 
+    /// What all logs occupy, as far as it can be told.
+    pub(crate) fn bytes(&self) -> u64 {
+        let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+        let partitions = entries(&self.root).flat_map(|source| entries(&source.path()));
+        let files = partitions.flat_map(|partition| entries(&partition.path()));
+        files
+            .filter_map(|file| Some(file.metadata().ok()?.len()))
+            .sum()
+    }
+
     /// The partitions of a source that have a log.
     pub(crate) fn partitions(&self, source: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.root.join(to_file_name(source))) else {

@@ -1,0 +1,47 @@
+//! The status server of a running application, over a real socket.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use wallaroo::{App, Options, StoreOptions, channel, discard, source};
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut connection = TcpStream::connect(address).expect("it listens");
+    write!(
+        connection,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("it takes the request");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn a_running_application_tells_its_health_status_and_metrics() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (_sender, numbers) = channel::<u64>(10);
+    let options = Options {
+        status: Some("127.0.0.1:0".parse().expect("an address")),
+        store: Some(StoreOptions::new(directory.path().display().to_string())),
+        ..Options::default()
+    };
+    let running = App::new("watched")
+        .add(source("numbers", numbers).to_sink("nowhere", discard()))
+        .start(options)
+        .expect("it starts");
+    let address = running.status_address().expect("it was asked for");
+    running.send("numbers", 1_u64).expect("it runs");
+    running.checkpoint().expect("the directory can be written");
+    assert!(get(address, "/health").starts_with("HTTP/1.1 200"));
+    let status = get(address, "/status");
+    assert!(status.contains(r#""application":"watched""#), "{status}");
+    assert!(status.contains(r#""phase":"running""#), "{status}");
+    assert!(status.contains(r#""epoch":1"#), "{status}");
+    let metrics = get(address, "/metrics");
+    assert!(metrics.contains("wallaroo_messages_in_total"), "{metrics}");
+    running.stop();
+    running.wait().expect("it has not failed");
+    drop(running);
+    assert!(TcpStream::connect(address).is_err());
+}

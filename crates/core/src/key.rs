@@ -66,7 +66,7 @@ pub const MAX_TUPLE_DEPTH: usize = 16;
 
 /// A value that names a state object: strings, bytes, integers, booleans, UUIDs and tuples of 2 to 6 of these.
 ///
-/// A type of your own becomes a key by delegating the three required functions to the key inside it.
+/// A type of your own becomes a key by delegating the four required functions to the key inside it.
 ///
 /// ```
 /// use wallaroo_core::key::{Key, KeyGroupCount};
@@ -95,6 +95,11 @@ pub trait Key {
 
     /// Appends the canonical bytes of this key to `buffer`.
     fn write_canonical(&self, buffer: &mut CanonicalBuffer);
+
+    /// The kind of all keys of this type, in words: `text`, `bytes`, `integer`, `boolean`, `uuid`, or of a tuple
+    /// `(text, integer)`. Types of one kind have equal keys for equal values: `String` and `&str`, integers of any width.
+    /// Checkpoints hold it: an application whose keys have another kind would find none of its state objects again.
+    fn kind() -> String;
 
     /// Whether the hash alone tells this key from all others of which this is true: so it is for integers that fit an
     /// `i64`, because xxh3 maps 8 bytes one to one. Lets an index of such keys skip the comparison.

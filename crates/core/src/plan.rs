@@ -57,7 +57,7 @@ pub enum NodeKind {
     },
     /// Sends each message to the worker that owns its key.
     KeyBy {
-        /// Type of the key, for checks and for messages to people.
+        /// The [kind](crate::Key::kind) of the key, for checks and for messages to people.
         key_type: String,
     },
     /// Sends all messages to one worker, under one key.

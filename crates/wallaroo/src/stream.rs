@@ -279,9 +279,9 @@ impl<T: Message> Stream<T> {
         self.keyed_by::<K>(caller(), code)
     }
 
-    fn keyed_by<K: ?Sized>(self, location: Location, code: NodeCode) -> Stream<T> {
+    fn keyed_by<K: Key + ?Sized>(self, location: Location, code: NodeCode) -> Stream<T> {
         let kind = NodeKind::KeyBy {
-            key_type: key_type(type_name::<K>()),
+            key_type: K::kind(),
         };
         let name = made_name("key_by", &location);
         let mut stream = self.then::<T>(kind, name, location, code);
@@ -601,30 +601,4 @@ fn function_name<F>(what: &str, location: &Location) -> Name {
     } else {
         parts[0].to_owned()
     })
-}
-
-/// The type of a key up to what makes equal keys: text is text whoever owns it, and integers are equal by
-/// value whatever their width.
-fn key_type(path: &str) -> String {
-    let path = path.trim_start_matches('&');
-    match path {
-        "str" | "alloc::string::String" => "text".to_owned(),
-        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => {
-            "integer".to_owned()
-        }
-        _ => match path
-            .strip_prefix('(')
-            .and_then(|path| path.strip_suffix(')'))
-        {
-            Some(elements) => format!(
-                "({})",
-                elements
-                    .split(", ")
-                    .map(key_type)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
-            None => path.to_owned(),
-        },
-    }
 }

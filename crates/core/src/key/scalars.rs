@@ -15,7 +15,7 @@ use super::{Key, KeyHash, hash};
 
 /// A type whose key is a tag and a value that lies in memory as it is hashed: strings, bytes, UUIDs.
 macro_rules! borrowed_keys {
-    ($($type:ty: $tag:ident, $as_bytes:expr;)*) => {$(
+    ($($type:ty: $tag:ident, $kind:literal, $as_bytes:expr;)*) => {$(
         impl Key for $type {
             #[inline]
             fn hash(&self) -> KeyHash {
@@ -34,19 +34,23 @@ macro_rules! borrowed_keys {
                 let as_bytes: fn(&Self) -> &[u8] = $as_bytes;
                 buffer.push(Tag::$tag, as_bytes(self));
             }
+
+            fn kind() -> String {
+                $kind.to_owned()
+            }
         }
     )*};
 }
 
 borrowed_keys! {
-    str: Str, |key| key.as_bytes();
-    [u8]: Bytes, |key| key;
-    Uuid: Uuid, |key| key.as_bytes();
+    str: Str, "text", |key| key.as_bytes();
+    [u8]: Bytes, "bytes", |key| key;
+    Uuid: Uuid, "uuid", |key| key.as_bytes();
 }
 
 /// A type that is the same key as what it derefs to.
 macro_rules! delegating_keys {
-    ($($(#[$attribute:meta])* [$($generics:tt)*] $type:ty;)*) => {$(
+    ($($(#[$attribute:meta])* [$($generics:tt)*] $type:ty as $inner:ty;)*) => {$(
         impl<$($generics)*> Key for $type {
             #[inline]
             fn hash(&self) -> KeyHash {
@@ -63,6 +67,10 @@ macro_rules! delegating_keys {
                 (**self).write_canonical(buffer);
             }
 
+            fn kind() -> String {
+                <$inner as Key>::kind()
+            }
+
             #[inline]
             fn is_told_by_hash(&self) -> bool {
                 (**self).is_told_by_hash()
@@ -72,13 +80,13 @@ macro_rules! delegating_keys {
 }
 
 delegating_keys! {
-    [] String;
-    [] Box<str>;
-    [] Arc<str>;
-    [] Rc<str>;
-    [] Cow<'_, str>;
-    [] Vec<u8>;
-    [K: Key + ?Sized] &K;
+    [] String as str;
+    [] Box<str> as str;
+    [] Arc<str> as str;
+    [] Rc<str> as str;
+    [] Cow<'_, str> as str;
+    [] Vec<u8> as [u8];
+    [K: Key + ?Sized] &K as K;
 }
 
 /// Whether two byte strings are equal; 4 to 16 bytes, most keys that are text, without a call of `memcmp`.
@@ -98,6 +106,9 @@ fn are_equal(a: &[u8], b: &[u8]) -> bool {
         0..4 | 17.. => a == b,
     }
 }
+
+/// The kind of integers, whatever their width.
+const INTEGER: &str = "integer";
 
 #[inline]
 fn hash_int(value: i64) -> KeyHash {
@@ -139,6 +150,10 @@ macro_rules! int_keys {
                 buffer.push(Tag::Int, &i64::from(*self).to_le_bytes());
             }
 
+            fn kind() -> String {
+                INTEGER.to_owned()
+            }
+
             #[inline]
             fn is_told_by_hash(&self) -> bool {
                 true
@@ -176,6 +191,10 @@ impl Key for u64 {
         buffer.push(tag, &self.to_le_bytes());
     }
 
+    fn kind() -> String {
+        INTEGER.to_owned()
+    }
+
     #[inline]
     fn is_told_by_hash(&self) -> bool {
         i64::try_from(*self).is_ok()
@@ -203,6 +222,10 @@ macro_rules! pointer_width_keys {
                 (*self as $wide).write_canonical(buffer);
             }
 
+            fn kind() -> String {
+                <$wide as Key>::kind()
+            }
+
             #[inline]
             fn is_told_by_hash(&self) -> bool {
                 (*self as $wide).is_told_by_hash()
@@ -227,5 +250,9 @@ impl Key for bool {
     #[inline]
     fn write_canonical(&self, buffer: &mut CanonicalBuffer) {
         buffer.push(Tag::Bool, &[u8::from(*self)]);
+    }
+
+    fn kind() -> String {
+        "boolean".to_owned()
     }
 }

@@ -77,6 +77,11 @@ impl Key for StoredKey {
         buffer.push_canonical(&self.0);
     }
 
+    /// A stored key can be of any kind.
+    fn kind() -> String {
+        "any".to_owned()
+    }
+
     #[inline]
     fn is_told_by_hash(&self) -> bool {
         self.0.first() == Some(&(Tag::Int as u8))

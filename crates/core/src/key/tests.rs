@@ -14,6 +14,29 @@ use uuid::Uuid;
 
 use super::*;
 
+/// Keys as objects. [`Key`] itself cannot be one, because a kind belongs to a type.
+mod objects {
+    use super::super::{Key, KeyError, KeyHash, StoredKey};
+
+    pub(super) trait AnyKey {
+        fn hash(&self) -> KeyHash;
+        fn matches(&self, stored: &StoredKey) -> bool;
+        fn to_stored(&self) -> Result<StoredKey, KeyError>;
+    }
+
+    impl<K: Key + ?Sized> AnyKey for K {
+        fn hash(&self) -> KeyHash {
+            Key::hash(self)
+        }
+        fn matches(&self, stored: &StoredKey) -> bool {
+            Key::matches(self, stored)
+        }
+        fn to_stored(&self) -> Result<StoredKey, KeyError> {
+            Key::to_stored(self)
+        }
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -93,7 +116,7 @@ fn vectors_hold() {
 }
 
 /// All of `keys` must be one key: same bytes, same hash, each matching the others' stored form.
-fn assert_one_key(keys: &[&dyn Key]) {
+fn assert_one_key(keys: &[&dyn objects::AnyKey]) {
     for a in keys {
         for b in keys {
             let stored = b.to_stored().unwrap();
@@ -206,7 +229,7 @@ proptest! {
 
 #[test]
 fn different_kinds_are_different_keys() {
-    let keys: [&dyn Key; 9] = [
+    let keys: [&dyn objects::AnyKey; 9] = [
         &1,
         &"1",
         &vec![b'1'],
@@ -226,6 +249,50 @@ fn different_kinds_are_different_keys() {
             1
         );
     }
+}
+
+#[test]
+fn the_kind_of_a_key_is_that_of_its_canonical_bytes() {
+    let text = [
+        str::kind(),
+        String::kind(),
+        <&str>::kind(),
+        <&&String>::kind(),
+        Arc::<str>::kind(),
+        Rc::<str>::kind(),
+        Box::<str>::kind(),
+        Cow::<str>::kind(),
+    ];
+    assert!(text.iter().all(|kind| kind == "text"), "{text:?}");
+    let integers = [
+        u8::kind(),
+        u64::kind(),
+        i64::kind(),
+        usize::kind(),
+        isize::kind(),
+        <&i32>::kind(),
+    ];
+    assert!(
+        integers.iter().all(|kind| kind == "integer"),
+        "{integers:?}"
+    );
+    let others = [
+        <[u8]>::kind(),
+        Vec::<u8>::kind(),
+        bool::kind(),
+        Uuid::kind(),
+        StoredKey::kind(),
+        <(&str, (u8, bool), Vec<u8>)>::kind(),
+    ];
+    let expected = [
+        "bytes",
+        "bytes",
+        "boolean",
+        "uuid",
+        "any",
+        "(text, (integer, boolean), bytes)",
+    ];
+    assert_eq!(others, expected);
 }
 
 #[test]
@@ -296,7 +363,7 @@ fn tuples_nest_to_the_documented_depth() {
 #[test]
 fn text_shows_the_type_and_is_bounded() {
     let uuid = Uuid::from_u128(0x67e5_5044_10b1_426f_9247_bb68_0e5f_e0c8);
-    let cases: [(&dyn Key, &str); 9] = [
+    let cases: [(&dyn objects::AnyKey, &str); 9] = [
         (&"AAPL", "\"AAPL\""),
         (&"a\"b\n", r#""a\"b\n""#),
         (&-7, "-7"),

@@ -39,6 +39,10 @@ macro_rules! tuple_keys {
                 buffer.push_tuple($count);
                 $(buffer.push_element(|buffer| self.$position.write_canonical(buffer));)*
             }
+
+            fn kind() -> String {
+                format!("({})", [$($element::kind()),*].join(", "))
+            }
         }
     )*};
 }

@@ -273,6 +273,9 @@ fn an_integer_and_a_string_with_one_hash_are_told_apart() {
         fn write_canonical(&self, buffer: &mut wallaroo_core::key::CanonicalBuffer) {
             "text".write_canonical(buffer);
         }
+        fn kind() -> String {
+            "text".to_owned()
+        }
     }
     let mut index = KeyIndex::new(KeyGroupCount::default());
     index.resolve(7.hash(), &7).unwrap();

@@ -135,6 +135,8 @@ pub enum Failure {
         state: String,
         /// The key group.
         group: KeyGroup,
+        /// The code of the error.
+        code: Code,
         /// Why.
         error: String,
     },
@@ -192,8 +194,7 @@ impl Failure {
             Failure::Source { error, .. } => error.code().unwrap_or(Code::SourceUnreadable),
             Failure::Sink { error, .. } => error.code().unwrap_or(Code::SinkWrite),
             Failure::State { .. } => Code::StateCodec,
-            Failure::Load { .. } => Code::StoreObject,
-            Failure::Store { code, .. } => *code,
+            Failure::Load { code, .. } | Failure::Store { code, .. } => *code,
             Failure::Undrained { .. } => Code::Undrained,
             Failure::Resources { .. } => Code::Resources,
             Failure::Bug { .. } => Code::Bug,

@@ -7,13 +7,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wallaroo_core::{KeyGroup, KeyGroupCount};
+use wallaroo_core::{Code, KeyGroup, KeyGroupCount};
 
 use crate::control::Epoch;
 use crate::listener::SourcePosition;
 
 /// Takes the key and the snapshot of one state object.
 pub type EachObject<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), String> + 'a;
+
+/// Why state objects of a checkpoint could not be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    /// The stable code.
+    pub code: Code,
+    /// What is wrong, and what to do.
+    pub text: String,
+}
 
 /// The state objects of a checkpoint.
 pub trait StoredStates: Send + Sync {
@@ -24,7 +33,12 @@ pub trait StoredStates: Send + Sync {
     ///
     /// # Errors
     /// When they cannot be read, or `each` refuses one.
-    fn load(&self, state: &str, group: KeyGroup, each: &mut EachObject<'_>) -> Result<(), String>;
+    fn load(
+        &self,
+        state: &str,
+        group: KeyGroup,
+        each: &mut EachObject<'_>,
+    ) -> Result<(), LoadError>;
 }
 
 /// A checkpoint to go on from.

@@ -35,9 +35,9 @@ impl App {
     /// Runs the application as a program: with the options of its command line, until its input has ended or it is
     /// told to stop.
     ///
-    /// Options are `--workers N|auto`, `--in NAME=ADDRESS`, `--out NAME=ADDRESS` and `--log LEVEL`, or the environment
-    /// variables `WALLAROO_WORKERS`, `WALLAROO_IN`, `WALLAROO_OUT` and `WALLAROO_LOG`; `--help` explains them and lists
-    /// the sources and sinks. The log goes to the standard error.
+    /// Options are `--workers N|auto`, `--in NAME=ADDRESS`, `--out NAME=ADDRESS`, `--log LEVEL`, and `--store ADDRESS` with
+    /// those of the store, or environment variables like `WALLAROO_WORKERS` and `WALLAROO_STORE`; `--help` explains them
+    /// and lists the sources and sinks. The log goes to the standard error.
     ///
     /// SIGINT (control-C) and SIGTERM let the sources end; everything accepted still goes through the sinks. A second
     /// one ends the process at once, with exit code 130 or 143.
@@ -57,16 +57,34 @@ impl App {
     /// }
     /// ```
     pub fn main(self) {
+        self.main_with(Options::default());
+    }
+
+    /// As [`App::main`], for a program that has its own idea of how to run: what the command line and the environment do not
+    /// say is as `defaults` says.
+    ///
+    /// # Example
+    /// ```no_run
+    /// use wallaroo::{App, Options, iter, source, stdout};
+    ///
+    /// fn main() {
+    ///     App::new("squares")
+    ///         .add(source("numbers", iter(1..=3u64)).to(|n| Some(n * n)).to_sink("squares", stdout().lines()))
+    ///         .main_with(Options { store: Some("./squares-data".into()), ..Options::default() });
+    /// }
+    /// ```
+    pub fn main_with(self, defaults: Options) {
         let (sources, sinks) = self.connectors();
         let program = Program {
             name: self.name().to_owned(),
             binary: binary_name(),
             sources,
             sinks,
+            workers: defaults.workers,
         };
         let variable = |name: &str| std::env::var_os(name);
-        match arguments::parse(&program, std::env::args_os(), variable) {
-            Ok(Request::Run(arguments)) => self.run_as(&program, arguments),
+        match arguments::parse(&program, std::env::args_os(), &variable) {
+            Ok(Request::Run(arguments)) => self.run_as(&program, arguments, defaults),
             Ok(Request::Show(text)) => {
                 // Nobody is there to be told when it cannot be shown.
                 let _ = std::io::stdout().write_all(text.as_bytes());
@@ -76,7 +94,9 @@ impl App {
         }
     }
 
-    fn run_as(self, program: &Program, arguments: Arguments) {
+    fn run_as(self, program: &Program, mut arguments: Arguments, defaults: Options) {
+        let options = arguments.over(defaults);
+        let options = options.unwrap_or_else(|error| fail(&error, MISUSED));
         log::install(&program.name, arguments.log);
         if let Err(error) = connectors::redirect(&self, program, &arguments.redirections) {
             fail(&error, MISUSED);
@@ -86,14 +106,21 @@ impl App {
             let began = clock.now();
             // Before the start, so that it stands before everything that the application itself says.
             if log::is_on() {
-                let workers = counted(arguments.workers.get() as u64, "worker");
+                let workers = counted(options.workers.get() as u64, "worker");
                 say(&program.name, format_args!("starting on {workers}"));
             }
-            let running = Arc::new(self.start(Options {
-                workers: arguments.workers,
-                ..Options::default()
-            })?);
+            let store = options.store.as_ref().map(|store| store.address.clone());
+            let running = Arc::new(self.start(options)?);
             signals.started(&running);
+            if let Some((store, checkpoints)) = store.zip(running.checkpoints())
+                && log::is_on()
+            {
+                let text = match checkpoints.resumed_from {
+                    None => format!("keeps its state in the new store {store}"),
+                    Some(epoch) => format!("goes on from epoch {epoch} of the store {store}"),
+                };
+                say(&program.name, format_args!("{text}"));
+            }
             running.wait()?;
             let stopped = signals.ended();
             if log::is_on() {

@@ -97,9 +97,10 @@ impl From<&Failure> for Error {
             | Failure::Encode { .. }
             | Failure::Panic { .. }
             | Failure::Value { .. }
-            | Failure::State { .. }
-            | Failure::Load { .. } => ErrorKind::User,
-            Failure::Decode { .. } => ErrorKind::Data,
+            | Failure::State { .. } => ErrorKind::User,
+            Failure::Load { code, .. } if *code == Code::StoreObject => ErrorKind::User,
+            Failure::Load { code, .. } if *code == Code::StoreAccess => ErrorKind::Unavailable,
+            Failure::Load { .. } | Failure::Decode { .. } => ErrorKind::Data,
             Failure::Source { .. }
             | Failure::Sink { .. }
             | Failure::Store { .. }

@@ -67,7 +67,8 @@ impl Table {
             .map_err(|error| Failure::Load {
                 state: self.name.clone(),
                 group,
-                error,
+                code: error.code,
+                error: error.text,
             })?;
         restore.set_loaded(&self.name, group);
         left.remove(place);

@@ -31,7 +31,7 @@ pub struct OpenOptions {
     /// How many commits are kept, beside savepoints: at least 1.
     pub retain: usize,
     /// Asked whether the application fits the commit to go on from, before anything is fenced.
-    pub accepts: Box<dyn Fn(&Commit) -> Result<(), StoreError> + Send>,
+    pub accepts: Box<Accepts>,
     /// Who opens it, for people: `process 4711`.
     pub process: String,
     /// The time in milliseconds since the Unix epoch. Nothing is decided by it.
@@ -39,6 +39,9 @@ pub struct OpenOptions {
     /// Random numbers that no other process draws. Safety depends on them.
     pub nonces: Box<dyn FnMut() -> u128 + Send>,
 }
+
+/// Says whether to go on from a commit. Where that means to go back, it gets the newest commit too, if it can be read.
+pub type Accepts = dyn Fn(&Commit, Option<&Commit>) -> Result<(), StoreError> + Send;
 
 /// A commit to go on from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +67,7 @@ impl OpenOptions {
             take_over: false,
             base: None,
             retain: 3,
-            accepts: Box::new(|_| Ok(())),
+            accepts: Box::new(|_, _| Ok(())),
             process: String::new(),
             clock,
             nonces,
@@ -193,7 +196,7 @@ impl Bases<'_> {
         &self,
         tail: Option<&Found>,
         fence: &Entry,
-        accepts: &dyn Fn(&Commit) -> Result<(), StoreError>,
+        accepts: &Accepts,
     ) -> Result<Vec<u64>, StoreError> {
         let head = tail.and_then(|tail| tail.entry.head());
         let keeps = match tail.map(|tail| &tail.body) {
@@ -205,7 +208,7 @@ impl Bases<'_> {
             return Ok(Vec::new());
         };
         if Some(base) == head {
-            accepts(&self.commit(base)?.1)?;
+            accepts(&self.commit(base)?.1, None)?;
             return Ok(keeps);
         }
         let savepoints = Savepoint::list(self.storage)?;
@@ -216,7 +219,13 @@ impl Bases<'_> {
             let numbers: Vec<String> = kept.iter().map(u64::to_string).collect();
             return Err(self.not_found(format!("kept commit {base}"), "commits", &numbers));
         }
-        accepts(&self.commit(base)?.1)?;
+        // one that is damaged is a reason to go back
+        let newest = head.and_then(|head| self.log.read(head).ok().flatten());
+        let newest = newest.as_ref().and_then(|found| match &found.body {
+            Body::Commit(commit) => Some(&**commit),
+            Body::Fence(_) => None,
+        });
+        accepts(&self.commit(base)?.1, newest)?;
         // what the base kept beside it may have been given up by later commits
         Ok(Vec::new())
     }

@@ -72,10 +72,7 @@ fn place_of(address: &str) -> Result<Place<'_>, StoreError> {
         #[cfg(feature = "s3")]
         Some(("s3", bucket_and_prefix)) => return Ok(Place::S3(bucket_and_prefix)),
         Some((scheme, _)) => {
-            let cause = format!(
-                "stores at {scheme}:// addresses are not known to this program; use a path"
-            );
-            return Err(refused(address, cause).into());
+            return Err(refused(address, unknown(scheme)).into());
         }
     };
     if path.is_empty() {
@@ -92,6 +89,17 @@ fn open_with(address: &str, insists: bool) -> Result<(Arc<dyn Storage>, Option<L
             let objects = super::s3::open(address, bucket_and_prefix)?;
             Ok((Arc::new(objects), None))
         }
+    }
+}
+
+/// Why an address with this scheme cannot be opened, and what to do.
+fn unknown(scheme: &str) -> String {
+    if scheme == "s3" {
+        "this program is built without the feature \"s3\" of the crate wallaroo; build it with the feature, or use a directory".to_owned()
+    } else {
+        format!(
+            "stores at {scheme}:// addresses are not known; use a directory or s3://BUCKET/PREFIX"
+        )
     }
 }
 

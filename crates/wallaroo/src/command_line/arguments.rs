@@ -12,9 +12,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use tracing_subscriber::filter::Targets;
 use wallaroo_core::Code;
 
+use self::store::StoreArguments;
 use super::log;
-use crate::app::Named;
+use crate::app::{Named, Options};
 use crate::error::{Error, ErrorKind};
+
+mod store;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +32,8 @@ Addresses:
   stdout:, discard:              for sinks
 
 Environment, where the command line says nothing:
-  WALLAROO_WORKERS, WALLAROO_LOG, and with commas between several WALLAROO_IN, WALLAROO_OUT";
+  WALLAROO_WORKERS, WALLAROO_LOG, WALLAROO_STORE, WALLAROO_CHECKPOINT_EVERY, WALLAROO_RETAIN,
+  and with commas between several WALLAROO_IN, WALLAROO_OUT";
 
 /// What the command line knows of the application.
 #[derive(Debug)]
@@ -38,7 +42,12 @@ pub(super) struct Program {
     pub(super) binary: Option<String>,
     pub(super) sources: Vec<Named>,
     pub(super) sinks: Vec<Named>,
+    /// The number of workers where neither command line nor environment say one.
+    pub(super) workers: NonZeroUsize,
 }
+
+/// Reads an environment variable.
+pub(super) type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
 /// What the person at the command line wants.
 #[derive(Debug)]
@@ -55,6 +64,18 @@ pub(super) struct Arguments {
     pub(super) workers: NonZeroUsize,
     pub(super) redirections: Vec<Redirection>,
     pub(super) log: Targets,
+    store: StoreArguments,
+}
+
+impl Arguments {
+    /// How to run, where the program itself has said `defaults`.
+    pub(super) fn over(&mut self, defaults: Options) -> Result<Options, Error> {
+        Ok(Options {
+            workers: self.workers,
+            store: std::mem::take(&mut self.store).over(defaults.store)?,
+            ..defaults
+        })
+    }
 }
 
 /// A source or sink that shall use another address.
@@ -111,7 +132,7 @@ impl fmt::Display for Side {
 pub(super) fn parse(
     program: &Program,
     arguments: impl IntoIterator<Item = OsString>,
-    variable: impl Fn(&str) -> Option<OsString>,
+    variable: &Environment<'_>,
 ) -> Result<Request, Error> {
     let matches = match command(program).try_get_matches_from(arguments) {
         Ok(matches) => matches,
@@ -128,22 +149,23 @@ pub(super) fn parse(
         );
         return Ok(Request::Show(text));
     }
-    let workers = match single("--workers", "WALLAROO_WORKERS", &matches, &variable)? {
+    let workers = match single("--workers", "WALLAROO_WORKERS", &matches, variable)? {
         Some((given_by, text)) => workers(given_by, &text)?,
-        None => NonZeroUsize::MIN,
+        None => program.workers,
     };
-    let log = match single("--log", "WALLAROO_LOG", &matches, &variable)? {
+    let log = match single("--log", "WALLAROO_LOG", &matches, variable)? {
         Some((given_by, text)) => log::filter(&text).ok_or_else(|| {
             misuse(format!("{given_by} is {text:?}: expected a level (off, error, warn, info, debug, trace), or several by module like \"info,wallaroo=debug\""))
         })?,
         None => log::filter(log::DEFAULT_LEVEL).expect("the default is a level"),
     };
-    let mut redirections = redirections(Side::In, &matches, &variable)?;
-    redirections.extend(self::redirections(Side::Out, &matches, &variable)?);
+    let mut redirections = redirections(Side::In, &matches, variable)?;
+    redirections.extend(self::redirections(Side::Out, &matches, variable)?);
     Ok(Request::Run(Arguments {
         workers,
         redirections,
         log,
+        store: StoreArguments::read(&matches, variable)?,
     }))
 }
 
@@ -189,7 +211,10 @@ fn command(program: &Program) -> Command {
             Arg::new("workers")
                 .long("workers")
                 .value_name("N|auto")
-                .help("Workers that run in parallel: a number, or \"auto\" for one per core [default: 1]"),
+                .help(format!(
+                    "Workers that run in parallel: a number, or \"auto\" for one per core [default: {}]",
+                    program.workers
+                )),
         )
         .arg(redirection(Side::In, "Read the source NAME from ADDRESS instead; may be repeated".to_owned()))
         .arg(redirection(Side::Out, "Write the sink NAME to ADDRESS instead; may be repeated".to_owned()))
@@ -205,6 +230,7 @@ fn command(program: &Program) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print the version of Wallaroo"),
         )
+        .args(store::options())
         .after_help(after_help(program, binary))
 }
 
@@ -248,7 +274,7 @@ fn list(named: &[(&str, &str)]) -> String {
 /// What stands in the environment; an empty value is none.
 fn from_environment(
     name: &'static str,
-    variable: &impl Fn(&str) -> Option<OsString>,
+    variable: &Environment<'_>,
 ) -> Result<Option<String>, Error> {
     match variable(name).filter(|value| !value.is_empty()) {
         None => Ok(None),
@@ -264,7 +290,7 @@ fn single(
     option: &'static str,
     name: &'static str,
     matches: &ArgMatches,
-    variable: &impl Fn(&str) -> Option<OsString>,
+    variable: &Environment<'_>,
 ) -> Result<Option<(&'static str, String)>, Error> {
     match matches.get_one::<String>(id(option)) {
         Some(text) => Ok(Some((option, text.clone()))),
@@ -295,7 +321,7 @@ fn workers(given_by: &str, text: &str) -> Result<NonZeroUsize, Error> {
 fn redirections(
     side: Side,
     matches: &ArgMatches,
-    variable: &impl Fn(&str) -> Option<OsString>,
+    variable: &Environment<'_>,
 ) -> Result<Vec<Redirection>, Error> {
     let mut all = Vec::new();
     let listed = from_environment(side.variable(), variable)?.unwrap_or_default();

@@ -29,6 +29,8 @@ const REST: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckpointStatus {
+    /// The epoch whose checkpoint the application went on from; none if the store was new.
+    pub resumed_from: Option<u64>,
     /// The last epoch that is committed.
     pub epoch: u64,
     /// When it was committed, in nanoseconds since the Unix epoch; 0 if none was since the start.
@@ -109,12 +111,14 @@ impl Checkpoints {
         collector: Arc<Collector>,
         interval: Duration,
         epoch: Epoch,
+        is_new: bool,
     ) -> Self {
         let epoch = u64::from(epoch.0);
         let state = State {
             settled: epoch,
             open: epoch + 1,
             status: CheckpointStatus {
+                resumed_from: (!is_new).then_some(epoch),
                 epoch,
                 ..CheckpointStatus::default()
             },

@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use wallaroo_core::{
-    Clock, ConnectorError, KeyGroup, NodeKind, Plan, Position, Publisher, SystemClock,
+    Clock, Code, ConnectorError, KeyGroup, NodeKind, Plan, Position, Publisher, SystemClock,
 };
 use wallaroo_engine::host::ErasedSink;
-use wallaroo_engine::{EachObject, Epoch, NodeCode, Program, Resume, SourcePosition, StoredStates};
+use wallaroo_engine::{
+    EachObject, Epoch, LoadError, NodeCode, Program, Resume, SourcePosition, StoredStates,
+};
 use wallaroo_store::checkpointer::{Recovered, StartFrom};
 use wallaroo_store::commit::{Commit, PlanIdentity, SinkIdentity, SinkState, StateIdentity};
 use wallaroo_store::loader::Loader;
@@ -47,10 +49,18 @@ pub(crate) fn open(
     };
     let (storage, lock) = opening(&with.address).map_err(|error| store_error(&error))?;
     let mut sinks = sinks(program)?;
+    known_sinks(&with.reset_sinks, &sinks)?;
     let plan = identity(&program.plan, options, &sinks);
-    let open_options = open_options(&program.plan.application, options, with, plan.clone());
+    let open_options = open_options(
+        &program.plan.application,
+        options,
+        with,
+        plan.clone(),
+        Arc::clone(&storage),
+    );
     let opened = Store::open(Arc::clone(&storage), open_options);
     let (store, recovered) = opened.map_err(|error| store_error(&error))?;
+    let is_new = recovered.is_none();
     let commit = recovered
         .map(|Recovered { commit, .. }| commit)
         .unwrap_or_default();
@@ -84,9 +94,13 @@ pub(crate) fn open(
         lock,
     );
     committer.begin().map_err(|error| error.into_error())?;
+    if let Some(name) = &with.savepoint {
+        let made = committer.savepoint(name);
+        made.map_err(|error| store_error(&error))?;
+    }
     let collector = Arc::new(Collector::default());
     Ok(Opened {
-        checkpoints: Checkpoints::new(committer, collector, with.interval(), resume.epoch),
+        checkpoints: Checkpoints::new(committer, collector, with.interval(), resume.epoch, is_new),
         resume,
     })
 }
@@ -160,6 +174,7 @@ fn open_options(
     options: &Options,
     with: &StoreOptions,
     plan: PlanIdentity,
+    storage: Arc<dyn Storage>,
 ) -> OpenOptions {
     let clock = SystemClock::new();
     let clock = Box::new(move || clock.now().0 / 1_000_000);
@@ -183,13 +198,22 @@ fn open_options(
         dropped_sinks: with.drop_sinks.iter().cloned().collect(),
     };
     let place = with.address.clone();
-    open.accepts = Box::new(move |commit| {
+    let resets = with.reset_sinks.clone();
+    open.accepts = Box::new(move |commit, newest| {
         let differences = compare(&commit.plan, &plan, &allowed);
-        let refused: Vec<String> = differences
+        let mut refused: Vec<String> = differences
             .iter()
             .filter(|difference| difference.refuses())
             .map(ToString::to_string)
             .collect();
+        let ahead = newest.map(|newest| ahead(&*storage, commit, newest));
+        for sink in ahead.into_iter().flatten() {
+            let is_told = resets.contains(&sink) || allowed.dropped_sinks.contains(&sink);
+            let is_exact = |known: &SinkIdentity| known.name == sink && known.exactly_once;
+            if !is_told && plan.sinks.iter().any(is_exact) {
+                refused.push(format!("sink {sink:?} has published more than the checkpoint to go back to knows; cut it back with --reset-sink {sink}"));
+            }
+        }
         if refused.is_empty() {
             return Ok(());
         }
@@ -199,6 +223,37 @@ fn open_options(
         })
     });
     open
+}
+
+/// The sinks that may have published output of `newest`, the newest commit, which `base` does not know.
+fn ahead(storage: &dyn Storage, base: &Commit, newest: &Commit) -> Vec<String> {
+    let mut sinks: BTreeSet<String> = newest
+        .sinks
+        .iter()
+        // A newest commit that is not behind the base is on another branch.
+        .filter(|sink| sink.published_epoch > base.epoch || newest.epoch <= base.epoch)
+        .map(|sink| sink.sink.clone())
+        .collect();
+    for outbox in newest.outboxes.iter().filter(|one| one.epoch > base.epoch) {
+        match read_outbox(storage, outbox) {
+            Ok(rows) => sinks.extend(rows.into_iter().map(|rows| rows.sink)),
+            Err(_) => sinks.extend(newest.sinks.iter().map(|sink| sink.sink.clone())),
+        }
+    }
+    sinks.into_iter().collect()
+}
+
+/// Refuses to reset what is no sink.
+fn known_sinks(resets: &[String], sinks: &BTreeMap<String, OpenSink<'_>>) -> Result<(), Error> {
+    let Some(unknown) = resets.iter().find(|name| !sinks.contains_key(*name)) else {
+        return Ok(());
+    };
+    let known: Vec<String> = sinks.keys().map(|name| format!("{name:?}")).collect();
+    let text = format!(
+        "--reset-sink {unknown}: the application has no sink of that name; it has {}",
+        known.join(", ")
+    );
+    Err(Error::new(ErrorKind::Invalid, Code::StorePlan, text))
 }
 
 /// The plan with the names under which its states are in segments. A new state must not find the objects of one that was
@@ -319,13 +374,26 @@ impl StoredStates for Stored {
         groups.iter().map(|group| KeyGroup(group.group)).collect()
     }
 
-    fn load(&self, state: &str, group: KeyGroup, each: &mut EachObject<'_>) -> Result<(), String> {
+    fn load(
+        &self,
+        state: &str,
+        group: KeyGroup,
+        each: &mut EachObject<'_>,
+    ) -> Result<(), LoadError> {
         let Some(stored) = self.names.get(state) else {
             return Ok(());
         };
         self.loader
             .load(stored, group.0, each)
-            .map_err(|error| error.to_string())
+            .map_err(|error| LoadError {
+                code: super::code_of(&error),
+                text: match error {
+                    StoreError::Restore { cause, .. } => format!(
+                        "{cause}; give new fields a default and renamed ones an alias, or give up all its objects with --drop-state {state}"
+                    ),
+                    error => error.to_string(),
+                },
+            })
     }
 }
 
@@ -348,7 +416,7 @@ pub(crate) fn store_error(error: &StoreError) -> Error {
 }
 
 fn sink_error(name: &str, error: &ConnectorError) -> Error {
-    let code = error.code().unwrap_or(wallaroo_core::Code::SinkOpen);
+    let code = error.code().unwrap_or(Code::SinkOpen);
     let text = format!("cannot open the sink {name:?}: {}", error.full_text());
     Error::new(ErrorKind::Unavailable, code, text)
 }

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+/// The shortest time between two checkpoints.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Where an application keeps its checkpoints, and how often it makes them.
 ///
 /// # Example
@@ -22,6 +25,7 @@ pub struct StoreOptions {
     pub(crate) retain: usize,
     pub(crate) take_over: bool,
     pub(crate) from: Option<String>,
+    pub(crate) savepoint: Option<String>,
     pub(crate) drop_states: Vec<String>,
     pub(crate) rename_states: Vec<(String, String)>,
     pub(crate) drop_sources: Vec<String>,
@@ -38,6 +42,7 @@ impl StoreOptions {
             retain: 3,
             take_over: false,
             from: None,
+            savepoint: None,
             drop_states: Vec::new(),
             rename_states: Vec::new(),
             drop_sources: Vec::new(),
@@ -46,7 +51,8 @@ impl StoreOptions {
         }
     }
 
-    /// The time between two checkpoints, at least: it becomes longer when they would take more than a fifth of a core.
+    /// The time between two checkpoints, at least: it becomes longer when they would take more than a fifth of a core. 1 millisecond
+    /// is the shortest.
     /// Default: 1 second in a directory, 10 seconds in an object store.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
@@ -73,6 +79,14 @@ impl StoreOptions {
     #[must_use]
     pub fn from(mut self, savepoint: impl Into<String>) -> Self {
         self.from = Some(savepoint.into());
+        self
+    }
+
+    /// Keeps the checkpoint that this start goes on from as a savepoint (1 to 64 of letters, digits, `-`, `_`), so that the
+    /// program can be started from it again, whatever this start will do.
+    #[must_use]
+    pub fn savepoint(mut self, name: impl Into<String>) -> Self {
+        self.savepoint = Some(name.into());
         self
     }
 
@@ -118,7 +132,7 @@ impl StoreOptions {
         } else {
             Duration::from_secs(1)
         };
-        self.every.unwrap_or(default)
+        self.every.unwrap_or(default).max(SHORTEST)
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the options mean, and what the errors say.
 
+use std::time::Duration;
+
 use super::*;
+use crate::durable::StoreOptions;
 
 fn request(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Request, Error> {
     let program = Program {
@@ -8,13 +11,14 @@ fn request(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Request, Er
         binary: None,
         sources: vec![("ticks".to_owned(), Some("ticks.csv".to_owned()))],
         sinks: vec![("alerts".to_owned(), None)],
+        workers: NonZeroUsize::MIN,
     };
     let arguments = ["stocks"].iter().chain(arguments).map(OsString::from);
     let variable = |name: &str| {
         let found = variables.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| OsString::from(value))
     };
-    parse(&program, arguments, variable)
+    parse(&program, arguments, &variable)
 }
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Arguments {
@@ -101,6 +105,115 @@ fn errors_name_the_option_and_what_was_expected() {
             )
         );
     }
+}
+
+/// The store that a program with `default` in code runs with.
+fn store(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    default: Option<StoreOptions>,
+) -> Result<Option<StoreOptions>, String> {
+    let defaults = Options {
+        store: default,
+        ..Options::default()
+    };
+    let options = run(arguments, variables).over(defaults);
+    options
+        .map(|options| options.store)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_option_of_the_store_reaches_it() {
+    let expected = StoreOptions::new("./data")
+        .every(Duration::from_millis(200))
+        .retain(5)
+        .take_over(true)
+        .from("monday")
+        .savepoint("tuesday")
+        .drop_state("a")
+        .drop_state("b")
+        .rename_state("old", "new=er")
+        .drop_source("ticks")
+        .drop_sink("alerts")
+        .reset_sink("rows");
+    let line = "--store ./data --checkpoint-every 200ms --retain 5 --take-over --from monday --savepoint tuesday \
+                --drop-state a --drop-state b --rename-state old=new=er --drop-source ticks --drop-sink alerts --reset-sink rows";
+    let line: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(store(&line, &[], None), Ok(Some(expected)));
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_and_that_over_the_program() {
+    let default = || Some(StoreOptions::new("./own").retain(7));
+    let variables = [
+        ("WALLAROO_STORE", "./variable"),
+        ("WALLAROO_CHECKPOINT_EVERY", "2m"),
+        ("WALLAROO_RETAIN", "2"),
+    ];
+    assert_eq!(store(&[], &[], None), Ok(None));
+    assert_eq!(store(&[], &[], default()), Ok(default()));
+    let every = Duration::from_secs(120);
+    assert_eq!(
+        store(&[], &variables, default()),
+        Ok(Some(StoreOptions::new("./variable").every(every).retain(2)))
+    );
+    assert_eq!(
+        store(&["--store=./given", "--retain=4"], &variables, default()),
+        Ok(Some(StoreOptions::new("./given").every(every).retain(4)))
+    );
+    assert_eq!(store(&["--store=none"], &variables, default()), Ok(None));
+}
+
+#[test]
+fn options_of_the_store_say_what_they_expect() {
+    let time =
+        "expected a time of at least 1ms, as a whole number with ms, s, m or h, like 200ms or 5s";
+    for text in [
+        "0s",
+        "1",
+        "s",
+        "1.5s",
+        "1 s",
+        "5 seconds",
+        "4294967296s",
+        "",
+    ] {
+        assert_eq!(
+            error(&[&format!("--checkpoint-every={text}")], &[]),
+            format!("WAL-0201: --checkpoint-every is {text:?}: {time}")
+        );
+    }
+    assert_eq!(
+        error(&[], &[("WALLAROO_RETAIN", "0")]),
+        "WAL-0201: WALLAROO_RETAIN is \"0\": expected a number from 1 to 1000"
+    );
+    for text in ["a", "=a", "a="] {
+        assert_eq!(
+            error(&["--rename-state", text], &[]),
+            format!(
+                "WAL-0201: --rename-state is {text:?}: expected OLD=NEW, the name in the store and the name in the application"
+            )
+        );
+    }
+    for line in [
+        ["--from=1"].as_slice(),
+        &["--take-over"],
+        &["--reset-sink=a", "--store=none"],
+    ] {
+        let option = line[0].split('=').next().unwrap_or_default();
+        assert_eq!(
+            store(line, &[], None),
+            Err(format!(
+                "WAL-0201: {option} needs a store, and the application has none; give its address with --store"
+            ))
+        );
+    }
+    // These say how to keep what is kept, if anything is.
+    assert_eq!(
+        store(&["--retain=2", "--checkpoint-every=1s"], &[], None),
+        Ok(None)
+    );
 }
 
 #[test]

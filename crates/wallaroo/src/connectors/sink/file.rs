@@ -81,7 +81,7 @@ pub(super) fn cut(path: &Path, length: u64) -> Result<bool, ConnectorError> {
             metadata.len()
         ))
         .with_help(
-            "put the file back as it was, or go on behind its present end by resetting the sink",
+            "put the file back as it was, or begin it anew with --drop-sink and the name of the sink",
         )
         .with_code(Code::SinkOpen));
     }

@@ -95,7 +95,7 @@ impl Publisher for FilePublisher {
                 "the file {:?} has {length} bytes, but {} had been written: its end is lost",
                 self.path, self.end
             ))
-            .with_help("put the file back as it was, or go on behind its present end by resetting the sink")
+            .with_help("put the file back as it was, or go on behind its present end with --reset-sink and the name of the sink")
             .with_code(Code::SinkOpen));
         }
         self.has_rows = self.end > 0;
@@ -136,7 +136,7 @@ impl Publisher for FilePublisher {
             self.path,
             length - self.end
         ))
-        .with_help("another program wrote to it, or the application went back to an older checkpoint; cut it by resetting the sink, or use another file")
+        .with_help("another program wrote to it, or the application went back to an older checkpoint; cut it with --reset-sink and the name of the sink, or use another file")
         .with_code(Code::SinkOpen))
     }
 }

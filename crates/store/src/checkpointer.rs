@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use self::collect::Collected;
-pub use self::open::{OpenOptions, Recovered, StartFrom};
+pub use self::open::{Accepts, OpenOptions, Recovered, StartFrom};
 use crate::commit::Commit;
 use crate::error::StoreError;
 use crate::log::access::{Log, Outcome};

@@ -1,0 +1,140 @@
+//! Whose a store is, and going back to a savepoint.
+
+use std::path::Path;
+use std::time::Duration;
+
+use wallaroo::{
+    App, Code, Error, Options, StoreOptions, channel, discard, file_sink, iter, source,
+};
+
+/// Time enough for everything but a hang.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn options(store: StoreOptions) -> Options {
+    Options {
+        store: Some(store.every(Duration::from_millis(5))),
+        ..Options::default()
+    }
+}
+
+fn store(directory: &Path) -> StoreOptions {
+    StoreOptions::new(directory.join("store").to_string_lossy())
+}
+
+/// Writes the numbers up to `last` that have not been written.
+fn count(directory: &Path, store: StoreOptions, last: u64) -> Result<(), Error> {
+    let rows = file_sink(directory.join("rows")).json::<u64>();
+    App::new("count")
+        .add(source("numbers", iter(1..=last)).to_sink("rows", rows))
+        .run(options(store))
+}
+
+fn rows(directory: &Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(directory.join("rows")).unwrap();
+    text.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+/// Going back was refused only when the newer checkpoints had been given up already.
+#[test]
+fn going_back_behind_a_sink_is_refused_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, store) = (directory.path(), store(directory.path()));
+    count(path, store.clone(), 3).unwrap();
+    // Nothing is new, so this only names the checkpoint.
+    count(path, store.clone().savepoint("three"), 3).unwrap();
+    count(path, store.clone(), 5).unwrap();
+
+    let error = count(path, store.clone().from("three"), 7).expect_err("the file has more");
+    assert_eq!(error.code(), Code::StorePlan);
+    let text = "nothing was changed: sink \"rows\" has published more than the checkpoint to go back to knows; cut it back with --reset-sink rows";
+    assert!(error.to_string().contains(text), "{error}");
+    assert_eq!(rows(path), [1, 2, 3, 4, 5]);
+    count(path, store.clone(), 6).unwrap();
+    assert_eq!(rows(path), [1, 2, 3, 4, 5, 6]);
+
+    let back = store.clone().from("three").reset_sink("rows");
+    count(path, back, 4).unwrap();
+    assert_eq!(rows(path), [1, 2, 3, 4]);
+    count(path, store.clone(), 5).unwrap();
+    assert_eq!(rows(path), [1, 2, 3, 4, 5]);
+
+    let error = count(path, store.clone().from("four"), 5).expect_err("there is none");
+    assert_eq!(error.code(), Code::StoreNotFound);
+    assert!(
+        error
+            .to_string()
+            .contains("has no savepoint \"four\"; choose one of its savepoints: \"three\""),
+        "{error}"
+    );
+    let error = count(path, store.reset_sink("row"), 5).expect_err("there is none");
+    assert_eq!(
+        error.to_string(),
+        "WAL-0712: --reset-sink row: the application has no sink of that name; it has \"rows\""
+    );
+}
+
+#[test]
+fn a_store_belongs_to_one_application() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(directory.path());
+    count(directory.path(), store.clone(), 3).unwrap();
+    let error = App::new("other")
+        .add(source("numbers", iter(1..=3u64)).to_sink("rows", discard()))
+        .run(options(store.clone()))
+        .expect_err("it is another's");
+    assert_eq!(error.code(), Code::StoreApplication);
+    let text = "belongs to the application \"count\", and this is \"other\"";
+    assert!(error.to_string().contains(text), "{error}");
+    count(directory.path(), store, 4).unwrap();
+}
+
+#[test]
+fn one_process_has_a_store_open_until_another_takes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, store) = (directory.path(), store(directory.path()));
+    let application = |file: &str| {
+        let (sender, numbers) = channel::<u64>(10);
+        let rows = file_sink(path.join(file)).json::<u64>();
+        let app = App::new("count").add(source("numbers", numbers).to_sink("rows", rows));
+        (sender, app)
+    };
+    let (old_sender, old) = application("rows");
+    let old = old.start(options(store.clone())).unwrap();
+    old_sender.send(1).unwrap();
+    old.checkpoint().unwrap();
+
+    let (_, second) = application("rows");
+    let error = second
+        .start(options(store.clone()))
+        .expect_err("it is in use");
+    assert_eq!(error.code(), Code::StoreLocked);
+    let owner = format!(
+        "is in use by process {}, which opened it at ",
+        std::process::id()
+    );
+    assert!(error.to_string().contains(&owner), "{error}");
+    let advice = "stop that process, or start with --take-over if it cannot be stopped";
+    assert!(error.to_string().ends_with(advice), "{error}");
+
+    let (_new_sender, new) = application("rows");
+    let new = new.start(options(store.take_over(true))).unwrap();
+    assert_eq!(rows(path), [1]);
+    // It may be taken, but is never published.
+    let _ = old_sender.send(2);
+    let ended = old.wait_timeout(PATIENCE).expect("it finds out");
+    let error = ended.expect_err("the store is not its any more");
+    assert_eq!(error.code(), Code::StoreFenced);
+    assert_eq!(rows(path), [1]);
+    new.stop();
+    new.wait().unwrap();
+}
+
+#[test]
+#[cfg(not(feature = "s3"))]
+fn an_address_of_s3_needs_the_feature() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = count(directory.path(), StoreOptions::new("s3://bucket/prefix"), 1)
+        .expect_err("it is not built in");
+    let text = "this program is built without the feature \"s3\" of the crate wallaroo; build it with the feature, or use a directory";
+    assert!(error.to_string().contains(text), "{error}");
+}

@@ -3,11 +3,11 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Command;
 
-use support::{Ended, path, program, run};
+use support::{Ended, Running, path, program, run};
 
 const STOCKS: &str = env!("CARGO_BIN_EXE_stocks");
 const LIMITER: &str = env!("CARGO_BIN_EXE_rate_limiter");
@@ -192,58 +192,6 @@ fn a_panic_is_told_with_its_place_and_without_a_backtrace() {
         "{}",
         lines[2]
     );
-}
-
-/// A program that runs beside the test.
-struct Running {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Running {
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the program starts");
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        Running { child, stderr }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stderr.read_line(&mut line).expect("the log is text");
-        line
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill")
-            .args([name, &self.child.id().to_string()])
-            .status();
-        assert!(kill.expect("there is kill").success());
-    }
-
-    fn end(mut self) -> Ended {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        let pipe = self.child.stdout.as_mut().expect("it is piped");
-        pipe.read_to_string(&mut stdout)
-            .expect("the output is text");
-        self.stderr
-            .read_to_string(&mut stderr)
-            .expect("the log is text");
-        let code = self.child.wait().expect("it ends").code();
-        Ended {
-            code,
-            stdout,
-            stderr,
-        }
-    }
-}
-
-/// Nothing is left running when a test fails.
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn send(address: &str, bytes: &[u8]) {

@@ -225,6 +225,16 @@ fn a_state_may_be_dropped_and_begin_anew_under_its_name() {
     assert_eq!(seen, ["ann 1 6", "bob 2 12"]);
 }
 
+/// What the user had allowed was forgotten when no message came before the program was stopped.
+#[test]
+fn what_was_allowed_once_holds_also_if_nothing_was_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = made(directory.path());
+    let renaming = store.clone().rename_state("totals", "sums");
+    assert!(run(renaming, "sums", 4, total).unwrap().is_empty());
+    assert_eq!(run(store, "sums", 5, total).unwrap(), ["bob 3 9"]);
+}
+
 #[test]
 fn a_renamed_state_keeps_its_objects() {
     let directory = tempfile::tempdir().unwrap();

@@ -102,6 +102,8 @@ pub(crate) struct Committer {
     epoch: u64,
     commits: u64,
     is_new: bool,
+    /// The plan is not the one of the last commit: what the user allowed for this start is to hold for the next.
+    has_new_plan: bool,
     under_way: Option<UnderWay>,
     _lock: Option<Lock>,
 }
@@ -123,6 +125,7 @@ impl Committer {
     ) -> Self {
         Committer {
             is_new: store.newest().is_none(),
+            has_new_plan: commit.plan != plan,
             store,
             storage,
             plan,
@@ -146,7 +149,7 @@ impl Committer {
         }
         let commit = self.commit_of(0);
         self.settle(&commit)?;
-        self.is_new = false;
+        (self.is_new, self.has_new_plan) = (false, false);
         Ok(())
     }
 
@@ -200,7 +203,8 @@ impl Committer {
     }
 
     fn has_news(&self, data: &EpochData) -> bool {
-        !data.changes.is_empty()
+        self.has_new_plan
+            || !data.changes.is_empty()
             || !data.outputs.is_empty()
             || self.stored(&data.positions) != self.positions
     }
@@ -315,6 +319,7 @@ impl Committer {
         };
         self.settle(&commit)?;
         self.epoch = way.data.epoch;
+        self.has_new_plan = false;
         self.commits += 1;
         // The commit says what was published before it; what it names is still to be published.
         self.outboxes

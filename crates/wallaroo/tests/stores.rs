@@ -116,10 +116,11 @@ fn one_process_has_a_store_open_until_another_takes_it() {
     let advice = "stop that process, or start with --take-over if it cannot be stopped";
     assert!(error.to_string().ends_with(advice), "{error}");
 
-    let (_new_sender, new) = application("rows");
-    let new = new.start(options(store.take_over(true))).unwrap();
+    let (_new_sender, new) = application("new-rows");
+    let taking = store.take_over(true).drop_sink("rows");
+    let new = new.start(options(taking)).unwrap();
     assert_eq!(rows(path), [1]);
-    // It may be taken, but is never published.
+    // What the old one has still accepted it does not publish; the new one may.
     let _ = old_sender.send(2);
     let ended = old.wait_timeout(PATIENCE).expect("it finds out");
     let error = ended.expect_err("the store is not its any more");

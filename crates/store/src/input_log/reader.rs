@@ -14,8 +14,12 @@ use crate::error::StoreError;
 /// The records of a log from one number on.
 #[derive(Debug)]
 pub struct Replay {
-    files: VecDeque<PathBuf>,
+    /// Each with the number at which the next one goes on: what is behind that in this one was appended by a process that had been
+    /// fenced, or is the rest of a write that failed.
+    files: VecDeque<(PathBuf, u64)>,
     from: u64,
+    /// Where the file being read ends for the reader.
+    end: u64,
     /// The file being read, and how far it has been.
     open: Option<(PathBuf, Vec<u8>, usize)>,
 }
@@ -32,12 +36,16 @@ impl Replay {
             .partition_point(|(first, _)| *first <= from)
             .saturating_sub(1);
         Ok(Replay {
-            files: files
-                .into_iter()
-                .skip(first)
-                .map(|(_, path)| path)
+            files: files[first..]
+                .iter()
+                .enumerate()
+                .map(|(index, (_, path))| {
+                    let next = files.get(first + index + 1);
+                    (path.clone(), next.map_or(u64::MAX, |(number, _)| *number))
+                })
                 .collect(),
             from,
+            end: u64::MAX,
             open: None,
         })
     }
@@ -52,9 +60,10 @@ impl Replay {
     ) -> Result<bool, E> {
         loop {
             let Some((path, bytes, offset)) = &mut self.open else {
-                let Some(path) = self.files.pop_front() else {
+                let Some((path, end)) = self.files.pop_front() else {
                     return Ok(false);
                 };
+                self.end = end;
                 let bytes =
                     fs::read(&path).map_err(|error| E::from(failed("read", &path, &error)))?;
                 self.open = Some((path, bytes, 0));
@@ -71,7 +80,7 @@ impl Replay {
             };
             *offset += block.length;
             for entry in block.entries {
-                if entry.number >= self.from {
+                if (self.from..self.end).contains(&entry.number) {
                     self.from = entry.number + 1;
                     each(entry)?;
                 }

@@ -125,6 +125,35 @@ fn damage_in_what_had_been_synced_is_an_error() {
 
 const HEADER_BYTES_OF_TESTS: usize = 40;
 
+/// A process whose store was taken over went on appending to its file. Its records came back in place of those that its successor
+/// had logged under the same numbers.
+#[test]
+fn what_a_process_appends_after_its_successor_began_does_not_count() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = |log: &mut InputLog, text: &str, numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            let record = (
+                number,
+                Kind::Message,
+                format!("{text} {number}").into_bytes(),
+            );
+            push(log, &record);
+            log.append().expect("there is room");
+        }
+    };
+    let mut old = InputLog::open(directory.path()).expect("it can be made");
+    log(&mut old, "old", 1..4);
+    let mut new = InputLog::open(directory.path()).expect("it is there");
+    log(&mut new, "new", 4..6);
+    log(&mut old, "old", 4..10);
+    let found = replay(directory.path(), 2).expect("nothing is damaged");
+    let texts: Vec<String> = found
+        .into_iter()
+        .map(|(_, _, bytes)| String::from_utf8(bytes).expect("it is text"))
+        .collect();
+    assert_eq!(texts, ["old 2", "old 3", "new 4", "new 5"]);
+}
+
 #[test]
 fn trimming_keeps_what_is_still_needed() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -5,10 +5,11 @@
 //!
 //! **It is** a library that runs applications inside your process: an [`App`] of pipelines, each from a [`source`] through stages
 //! ([`Stream`]) to a sink. All calls for one object come one after another; messages of one source partition with the same key keep
-//! their order; memory is bounded by limits on what is on its way; errors name stage, key and source position.
+//! their order; memory is bounded by limits on what is on its way; errors name stage, key and source position. With a store
+//! ([`StoreOptions`]) state, source positions and output are committed together, and the application goes on after any failure.
 //!
-//! **It is not** a store or a cluster: version 0.1 is one process, and keeps nothing on disk, so a process that dies
-//! loses its objects. There are no joins, no event-time windows, and no transactions over several objects.
+//! **It is not** a database or a cluster: version 0.1 is one process, with all objects in memory. Without a store a process that dies
+//! loses them. There are no joins, no event-time windows, and no transactions over several objects.
 //!
 //! # Limits
 //! - Keys: 64 KiB each; text, bytes, integers, booleans, UUIDs and tuples of 2 to 6 of these; no floats.
@@ -17,6 +18,7 @@
 //!   what [`memory`] keeps are not counted.
 //! - Names of sources, stages and sinks: 1 to 255 bytes. At most 65,535 nodes in an application.
 //! - Lines of 1 MiB, frames of 16 MiB, 1,024 TCP connections per source, unless set otherwise.
+//! - At most three epochs that have ended and are not committed; then sources wait.
 //! - A program built with `panic = "abort"` is refused at the start.
 //!
 //! # Example
@@ -103,6 +105,8 @@ mod guides {
     mod performance {}
     #[doc = include_str!("../../../docs/semantics.md")]
     mod semantics {}
+    #[doc = include_str!("../../../docs/state-changes.md")]
+    mod state_changes {}
     #[doc = include_str!("../../../docs/testing.md")]
     mod testing {}
     #[doc = include_str!("../../../docs/writing-a-connector.md")]

@@ -66,6 +66,9 @@ fn going_back_behind_a_sink_is_refused_and_changes_nothing() {
             .contains("has no savepoint \"four\"; choose one of its savepoints: \"three\""),
         "{error}"
     );
+    let error = count(path, store.clone().from("999"), 5).expect_err("there is none");
+    let text = "has no kept commit 999; choose one of its commits: ";
+    assert!(error.to_string().contains(text), "{error}");
     let error = count(path, store.reset_sink("row"), 5).expect_err("there is none");
     assert_eq!(
         error.to_string(),

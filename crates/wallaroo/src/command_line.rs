@@ -84,7 +84,7 @@ impl App {
         };
         let variable = |name: &str| std::env::var_os(name);
         match arguments::parse(&program, std::env::args_os(), &variable) {
-            Ok(Request::Run(arguments)) => self.run_as(&program, arguments, defaults),
+            Ok(Request::Run(arguments)) => self.run_as(&program, *arguments, defaults),
             Ok(Request::Show(text)) => {
                 // Nobody is there to be told when it cannot be shown.
                 let _ = std::io::stdout().write_all(text.as_bytes());

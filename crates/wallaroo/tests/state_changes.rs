@@ -2,6 +2,8 @@
 //!
 //! Each test is a sequence of starts on one store. Every start reads the messages that the one before has not.
 
+#![allow(clippy::unwrap_used, reason = "a test panics")]
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};

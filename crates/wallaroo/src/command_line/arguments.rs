@@ -53,7 +53,7 @@ pub(super) type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 #[derive(Debug)]
 pub(super) enum Request {
     /// To run the application.
-    Run(Arguments),
+    Run(Box<Arguments>),
     /// To read this.
     Show(String),
 }
@@ -161,12 +161,12 @@ pub(super) fn parse(
     };
     let mut redirections = redirections(Side::In, &matches, variable)?;
     redirections.extend(self::redirections(Side::Out, &matches, variable)?);
-    Ok(Request::Run(Arguments {
+    Ok(Request::Run(Box::new(Arguments {
         workers,
         redirections,
         log,
         store: StoreArguments::read(&matches, variable)?,
-    }))
+    })))
 }
 
 /// What is wrong with the command line, in one line.

@@ -60,7 +60,7 @@ impl StoreArguments {
         let needs_store = ONCE
             .into_iter()
             .find(|option| matches.contains_id(id(option)))
-            .or(take_over.then_some("--take-over"));
+            .or_else(|| take_over.then_some("--take-over"));
         let all = |option| {
             let given = matches.get_many::<String>(id(option));
             given.into_iter().flatten().cloned().collect::<Vec<_>>()

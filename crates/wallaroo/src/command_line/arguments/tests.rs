@@ -23,7 +23,7 @@ fn request(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Request, Er
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Arguments {
     match request(arguments, variables) {
-        Ok(Request::Run(arguments)) => arguments,
+        Ok(Request::Run(arguments)) => *arguments,
         other => panic!("expected a run, found {other:?}"),
     }
 }

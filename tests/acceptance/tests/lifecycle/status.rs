@@ -33,6 +33,7 @@ fn the_status_counts_messages_of_every_source_stage_and_sink() {
             messages_in,
             messages_out,
             dropped,
+            waiting: 0,
         };
         let expected = Status {
             workers,

@@ -73,4 +73,7 @@ pub trait EpochListener: Send + Sync {
     /// A generation has ended without a failure: everything read has gone through the sinks, the last epoch
     /// has ended, and no worker runs. Called on the thread of the run, before the next generation.
     fn generation_ended(&self) {}
+
+    /// The run has ended, with or without a failure; nothing more is told. Called on the thread of the run.
+    fn run_ended(&self) {}
 }

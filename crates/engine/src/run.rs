@@ -479,6 +479,9 @@ fn supervise(
     steering.outcome.get_or_insert(outcome);
     drop(steering);
     inner.ended.notify_all();
+    if let Some(listener) = &options.listener {
+        listener.run_ended();
+    }
 }
 
 /// Runs generations until the input has ended or the run is stopped.

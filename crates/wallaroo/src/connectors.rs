@@ -28,6 +28,7 @@ pub use channel::{ChannelSource, SendAsync, SendError, Sender, TrySendError, cha
 pub use formats::{BoxError, Csv, Json, Text};
 pub use framing::FrameHeader;
 pub use generator::{Generator, generator};
+pub(crate) use inbox::Ask;
 pub use iter::{Iter, iter};
 pub use sink::{
     ByteSink, Discard, Encoded, FileOutput, IntoSink, LatestSink, MemorySink, SinkParts,

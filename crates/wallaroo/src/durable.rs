@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod collector;
+mod committed;
 mod committer;
 mod input;
 mod nonce;
@@ -10,6 +11,8 @@ mod options;
 
 pub use checkpoints::CheckpointStatus;
 pub(crate) use checkpoints::{CheckpointView, Checkpoints};
+pub(crate) use committed::Committed;
+use input::within;
 pub(crate) use input::{SourceDurability, SourceLog};
 pub(crate) use open::{Opened, open, store_error};
 pub use options::StoreOptions;

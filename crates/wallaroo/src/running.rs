@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Mutex;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use wallaroo_console::Console;
@@ -13,7 +15,7 @@ use wallaroo_core::Code;
 use wallaroo_engine::{Outcome, Run, Status};
 
 use crate::connectors::{Sender, TrySendError};
-use crate::durable::{self, CheckpointStatus, Checkpoints};
+use crate::durable::{self, CheckpointStatus, Checkpoints, Committed};
 use crate::error::{Error, ErrorKind};
 use crate::graph::AnySender;
 
@@ -147,6 +149,73 @@ impl Running {
         async move { sending?.await.map_err(|_| closed(&name)) }
     }
 
+    /// As [`Running::send`], and waits until all effects of the message are committed in the store: state objects, and output
+    /// of sinks that publish after the commit. A crash of the process or the machine cannot undo them then.
+    ///
+    /// Messages that are sent at the same time are committed together, by whichever threads or tasks.
+    ///
+    /// # Errors
+    /// As [`Running::send`]; when the application has no store; when it ends before the commit. In the last case the message
+    /// may still be in the input log, and have its effects after the next start.
+    ///
+    /// # Example
+    /// ```no_run
+    /// use wallaroo::{App, Options, channel, discard, source};
+    ///
+    /// let (_sender, orders) = channel::<u64>(100);
+    /// let options = Options { store: Some("./data".into()), ..Options::default() };
+    /// let running = App::new("orders").add(source("orders", orders).to_sink("orders", discard())).start(options)?;
+    /// running.send_durable("orders", 7u64)?;
+    /// // Whoever asked for the order can be told that it is accepted.
+    /// # Ok::<(), wallaroo::Error>(())
+    /// ```
+    pub fn send_durable<T: Send + 'static>(&self, source: &str, message: T) -> Result<(), Error> {
+        let committed = self.kept()?.committed();
+        let sent = self
+            .sender::<T>(source)?
+            .send_asking(message, &committed.asking());
+        let number = sent.map_err(|_| closed(source))?;
+        if committed.wait_for(source, number) {
+            return Ok(());
+        }
+        Err(perhaps_committed(source))
+    }
+
+    /// As [`Running::send_durable`], without blocking the thread, under any executor. Nothing is sent before the future is
+    /// polled; one that is dropped later leaves open whether its message was sent.
+    ///
+    /// # Errors
+    /// As [`Running::send_durable`].
+    pub fn send_durable_async<T: Send + 'static>(
+        &self,
+        source: &str,
+        message: T,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<T> {
+        let sending = self.kept().and_then(|kept| {
+            let committed = kept.committed();
+            let sender = self.sender::<T>(source)?;
+            Ok((
+                sender.send_asking_async(message, committed.asking()),
+                committed,
+            ))
+        });
+        let source = source.to_owned();
+        async move {
+            let (sending, committed) = sending?;
+            let number = sending.await.map_err(|_| closed(&source))?;
+            let waiting = UntilCommitted {
+                committed,
+                source: &source,
+                number,
+                place: None,
+            };
+            if waiting.await {
+                return Ok(());
+            }
+            Err(perhaps_committed(&source))
+        }
+    }
+
     fn sender<T: Send + 'static>(&self, source: &str) -> Result<&Sender<T>, Error> {
         let sender = self.senders.get(source).ok_or_else(|| {
             let known: Vec<String> = self.senders.keys().map(|name| format!("{name:?}")).collect();
@@ -192,7 +261,11 @@ impl Running {
     /// text then names the sinks that have not delivered everything, with the number of messages that wait for them,
     /// and functions that have not returned.
     pub fn stop_within(&self, timeout: Duration) -> Result<(), Error> {
-        result(&self.run.stop_within(timeout))
+        let outcome = self.run.stop_within(timeout);
+        if let (Outcome::Failed(_), Some(checkpoints)) = (&outcome, &self.checkpoints) {
+            checkpoints.give_up();
+        }
+        result(&outcome)
     }
 
     /// Waits until all input has ended, or the application was stopped, and everything is written.
@@ -220,6 +293,32 @@ impl std::fmt::Debug for Running {
     }
 }
 
+/// Ready when a message of a channel is committed, or never will be.
+struct UntilCommitted<'a> {
+    committed: Committed,
+    source: &'a str,
+    number: u64,
+    place: Option<u64>,
+}
+
+impl Future for UntilCommitted<'_> {
+    type Output = bool;
+
+    fn poll(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<bool> {
+        let this = self.get_mut();
+        this.committed
+            .poll_for(this.source, this.number, &mut this.place, context)
+    }
+}
+
+impl Drop for UntilCommitted<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.committed.leave(place);
+        }
+    }
+}
+
 fn result(outcome: &Outcome) -> Result<(), Error> {
     match outcome {
         Outcome::Completed => Ok(()),
@@ -232,6 +331,16 @@ fn not_committed() -> Error {
         ErrorKind::Closed,
         Code::SendClosed,
         "the application ended before the checkpoint was committed; wait() returns the reason",
+    )
+}
+
+fn perhaps_committed(source: &str) -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        Code::SendClosed,
+        format!(
+            "the application ended before a message to the source {source:?} was known to be committed; its effects may be there after the next start, or not"
+        ),
     )
 }
 

@@ -11,7 +11,7 @@ use std::task::{self, Poll};
 
 use wallaroo_core::{Code, ConnectorError, Intake, Position, Read, Reader, Source, Stop, Waker};
 
-use super::inbox::{Found, Inbox, Refused};
+use super::inbox::{Ask, Found, Inbox, Refused};
 
 #[cfg(test)]
 mod tests;
@@ -118,6 +118,20 @@ impl<T> Sender<T> {
         self.inbox.put(message, 1).map_err(SendError)
     }
 
+    /// As [`Sender::send`]; returns the number of the message, counted from 1. `ask` is called when it is read.
+    pub(crate) fn send_asking(&self, message: T, ask: &Ask) -> Result<u64, SendError<T>> {
+        let sent = self.inbox.put_asking(message, 1, Some(ask));
+        sent.map_err(SendError)
+    }
+
+    /// As [`Sender::send_async`] and [`Sender::send_asking`].
+    pub(crate) fn send_asking_async(&self, message: T, ask: Ask) -> SendAsking<T> {
+        SendAsking {
+            ask,
+            sending: self.send_async(message),
+        }
+    }
+
     /// Sends a message if there is room for it now.
     ///
     /// # Errors
@@ -170,20 +184,46 @@ pub struct SendAsync<T> {
 // The message is moved out, never pinned.
 impl<T> Unpin for SendAsync<T> {}
 
-impl<T> Future for SendAsync<T> {
-    type Output = Result<(), SendError<T>>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+impl<T> SendAsync<T> {
+    fn poll_numbered(
+        &mut self,
+        ask: Option<&Ask>,
+        context: &task::Context<'_>,
+    ) -> Poll<Result<u64, SendError<T>>> {
         let SendAsync {
             inbox,
             message,
             place,
-        } = self.get_mut();
-        inbox.poll_put(message, 1, place, context).map(|sent| {
+        } = self;
+        inbox.poll_put(message, 1, place, ask, context).map(|sent| {
             sent.map_err(|message| {
                 SendError(message.expect("a future that is ready is not polled"))
             })
         })
+    }
+}
+
+impl<T> Future for SendAsync<T> {
+    type Output = Result<(), SendError<T>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let sent = self.get_mut().poll_numbered(None, context);
+        sent.map(|sent| sent.map(|_| ()))
+    }
+}
+
+/// A message on its way to a source, which tells its number; see [`Sender::send_asking_async`].
+pub(crate) struct SendAsking<T> {
+    ask: Ask,
+    sending: SendAsync<T>,
+}
+
+impl<T> Future for SendAsking<T> {
+    type Output = Result<u64, SendError<T>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let SendAsking { ask, sending } = self.get_mut();
+        sending.poll_numbered(Some(ask), context)
     }
 }
 
@@ -244,7 +284,8 @@ impl<T: Send + 'static> Source<T> for ChannelSource<T> {
     fn open(
         &mut self,
         _partition: &str,
-        from: Option<&Position>,
+        // What was sent to another process cannot be read again.
+        _from: Option<&Position>,
         waker: &Waker,
     ) -> Result<Box<dyn Reader<T>>, ConnectorError> {
         if self.is_open {
@@ -254,16 +295,16 @@ impl<T: Send + 'static> Source<T> for ChannelSource<T> {
         }
         self.is_open = true;
         self.inbox.read_by(waker);
-        let records = from.map(Position::get).transpose()?.unwrap_or(0);
         Ok(Box::new(ChannelReader {
             inbox: Arc::clone(&self.inbox),
-            records,
+            records: 0,
         }))
     }
 }
 
 struct ChannelReader<T> {
     inbox: Arc<Inbox<T>>,
+    /// How many messages have been read: the number of the last, as [`Sender::send_asking`] tells it.
     records: u64,
 }
 

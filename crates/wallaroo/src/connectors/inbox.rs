@@ -8,7 +8,7 @@
 //! the next, so that no room is left unused.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use wallaroo_core::Waker;
 
 /// How long one wait lasts before the state is looked at again; only a bound, waits end by a signal.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// Called by the worker when it has taken an item of which somebody wants to know that it is committed.
+pub(crate) type Ask = Arc<dyn Fn() + Send + Sync>;
 
 /// The queue; both sides share it.
 pub(super) struct Inbox<T> {
@@ -36,6 +39,11 @@ struct Inner<T> {
     /// Tasks that wait for room, in the order in which they came.
     tasks: BTreeMap<u64, task::Waker>,
     next_task: u64,
+    /// How many items were ever put in, and how many of them were taken.
+    accepted: u64,
+    taken: u64,
+    /// Whom to tell when the items with these numbers are taken: the first and the last one asked for.
+    asked: Option<(u64, u64, Ask)>,
 }
 
 /// Why something was not put in.
@@ -68,6 +76,9 @@ impl<T> Inbox<T> {
             waiting: 0,
             tasks: BTreeMap::new(),
             next_task: 0,
+            accepted: 0,
+            taken: 0,
+            asked: None,
         };
         Inbox {
             capacity,
@@ -88,6 +99,11 @@ impl<T> Inbox<T> {
 
     /// Puts an item in; waits while there is no room. Gives it back when the queue is closed.
     pub(super) fn put(&self, item: T, weight: usize) -> Result<(), T> {
+        self.put_asking(item, weight, None).map(|_| ())
+    }
+
+    /// As [`Inbox::put`]; returns the number of the item, counted from 1. `ask` is called when it is taken.
+    pub(super) fn put_asking(&self, item: T, weight: usize, ask: Option<&Ask>) -> Result<u64, T> {
         let mut inner = self.lock();
         while !inner.closed && inner.is_full(weight, self.capacity) {
             inner.waiting += 1;
@@ -101,11 +117,12 @@ impl<T> Inbox<T> {
             return Err(item);
         }
         let waker = inner.add(item, weight);
+        let number = inner.ask(ask);
         let task = self.tell_of_room(&mut inner);
         drop(inner);
         wake(waker);
         task.into_iter().for_each(task::Waker::wake);
-        Ok(())
+        Ok(number)
     }
 
     /// If there is room, tells one of those that wait for it: a thread, or a task, whose waker comes back. It tells the
@@ -122,14 +139,16 @@ impl<T> Inbox<T> {
     }
 
     /// Puts the item in if there is room; else the task of `context` is woken when there is. Gives the item back when
-    /// the queue is closed. `place` is where the task stands in the line; it belongs to one item.
+    /// the queue is closed, its number otherwise. `place` is where the task stands in the line; it belongs to one item.
+    /// `ask` is called when the item is taken.
     pub(super) fn poll_put(
         &self,
         item: &mut Option<T>,
         weight: usize,
         place: &mut Option<u64>,
+        ask: Option<&Ask>,
         context: &task::Context<'_>,
-    ) -> task::Poll<Result<(), Option<T>>> {
+    ) -> task::Poll<Result<u64, Option<T>>> {
         let mut inner = self.lock();
         let inner_now = &mut *inner;
         if !inner_now.closed && item.is_some() && inner_now.is_full(weight, self.capacity) {
@@ -151,12 +170,13 @@ impl<T> Inbox<T> {
             return task::Poll::Ready(Err(item.take()));
         }
         let waker = item.take().and_then(|item| inner.add(item, weight));
+        let number = inner.ask(ask);
         let next = self.tell_of_room(&mut inner);
         drop(inner);
         drop(mine);
         wake(waker);
         next.into_iter().for_each(task::Waker::wake);
-        task::Poll::Ready(Ok(()))
+        task::Poll::Ready(Ok(number))
     }
 
     /// A task goes away without having put anything in.
@@ -201,6 +221,8 @@ impl<T> Inbox<T> {
             each(item);
         }
         inner.weight -= lighter;
+        inner.taken += taken as u64;
+        let ask = inner.asked_of_taken();
         let found = match (taken == count, inner.closed) {
             (true, _) => Found::Items,
             (false, true) => Found::Closed,
@@ -210,6 +232,9 @@ impl<T> Inbox<T> {
         // One thread or task; if there is more room, it wakes the next. All at once would be hundreds for one chunk.
         let task = (taken > 0).then(|| self.tell_of_room(&mut inner)).flatten();
         drop(inner);
+        if let Some(ask) = ask {
+            ask();
+        }
         task.into_iter().for_each(task::Waker::wake);
         found
     }
@@ -256,7 +281,35 @@ impl<T> Inner<T> {
     fn add(&mut self, item: T, weight: usize) -> Option<Waker> {
         self.items.push_back((item, weight));
         self.weight += weight;
+        self.accepted += 1;
         self.take_waker()
+    }
+
+    /// Wants to be told when the item put in last is taken; returns its number.
+    fn ask(&mut self, ask: Option<&Ask>) -> u64 {
+        let number = self.accepted;
+        match (&mut self.asked, ask) {
+            (_, None) => {}
+            (Some((_, last, _)), Some(_)) => *last = number,
+            (asked @ None, Some(ask)) => *asked = Some((number, number, Arc::clone(ask))),
+        }
+        number
+    }
+
+    /// Whom to tell that items were taken. Between the first and the last one asked for it asks for all.
+    fn asked_of_taken(&mut self) -> Option<Ask> {
+        let taken = self.taken;
+        let (first, last, ask) = self.asked.as_mut()?;
+        if *first > taken {
+            return None;
+        }
+        let ask = Arc::clone(ask);
+        if *last > taken {
+            *first = taken + 1;
+        } else {
+            self.asked = None;
+        }
+        Some(ask)
     }
 
     /// The waker, if the worker must be woken; once for each time it found nothing.

@@ -3,7 +3,9 @@
 //! **Invariants.** At most [`AHEAD`] epochs are begun and not committed; then sources wait. A store that cannot be written stops
 //! neither thread: it is tried again, and `status` says why. Both threads end when the run has ended.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use wallaroo_store::StoreError;
 use wallaroo_store::commit::SourcePosition;
 
 use super::collector::Collector;
+use super::committed::Committed;
 use super::committer::{Committer, Stopped};
 
 /// Epochs that may be uncommitted.
@@ -23,7 +26,7 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 /// The part of a core that writing checkpoints may take.
 const CPU_SHARE: u32 = 5;
 /// How long the threads wait when there is nothing to do; only a bound.
-const REST: Duration = Duration::from_secs(1);
+pub(super) const REST: Duration = Duration::from_secs(1);
 
 /// How checkpoints go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub(crate) struct Checkpoints {
     threads: Vec<JoinHandle<()>>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     collector: Arc<Collector>,
     interval: Duration,
     state: Mutex<State>,
@@ -66,29 +69,51 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     status: CheckpointStatus,
-    positions: Vec<SourcePosition>,
+    /// Where the sources stood at the last epoch that this run has settled; none before the first.
+    pub(super) positions: Vec<SourcePosition>,
+    /// Tasks that wait for the next settled epoch.
+    pub(super) tasks: BTreeMap<u64, task::Waker>,
+    pub(super) next_task: u64,
     /// The last epoch that needs no commit any more.
     settled: u64,
     /// The epoch that is open.
     open: u64,
     /// CPU time that the last commit took.
     cost: Duration,
-    /// Begin an epoch at once.
+    /// Begin an epoch as soon as those before it are settled.
     wanted: bool,
     savepoints: Vec<(String, Arc<Mutex<Option<Result<(), StoreError>>>>)>,
-    ended: bool,
-    failed: bool,
+    pub(super) ended: bool,
+    pub(super) failed: bool,
 }
 
 impl Shared {
     // Nothing that holds the lock can panic half way.
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+    /// Tells all who wait, threads and tasks, that an epoch is settled or none will be any more.
+    fn tell(&self) {
+        let tasks = std::mem::take(&mut self.state().tasks);
+        self.news.notify_all();
+        tasks.into_values().for_each(task::Waker::wake);
+    }
+
+    /// Wants an epoch to begin.
+    pub(super) fn ask(&self) {
+        if !std::mem::replace(&mut self.state().wanted, true) {
+            self.news.notify_all();
+        }
+    }
+
+    pub(super) fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        time: Duration,
+    ) -> MutexGuard<'a, State> {
         let waited = self.news.wait_timeout(state, time);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -122,7 +147,6 @@ impl Checkpoints {
                 epoch,
                 ..CheckpointStatus::default()
             },
-            positions: committer.positions().to_vec(),
             ..State::default()
         };
         Checkpoints {
@@ -200,25 +224,16 @@ impl Checkpoints {
         }
     }
 
-    #[allow(dead_code, reason = "for sends that wait for their commit")]
-    /// Waits until a partition of a source has been committed as far as `reached` says. False when the run ends before.
-    pub(crate) fn wait_for(&self, source: &str, reached: impl Fn(&SourcePosition) -> bool) -> bool {
-        let mut state = self.shared.state();
-        loop {
-            let mut of_source = state
-                .positions
-                .iter()
-                .filter(|stood| stood.source == source);
-            if of_source.any(&reached) {
-                return true;
-            }
-            if state.ended || state.failed {
-                return false;
-            }
-            state.wanted = true;
-            self.shared.news.notify_all();
-            state = self.shared.wait(state, REST);
-        }
+    /// What is committed, for those who wait for it.
+    pub(crate) fn committed(&self) -> Committed {
+        Committed::new(Arc::clone(&self.shared))
+    }
+
+    /// Lets nobody wait any more: the run has failed, and nothing more is to be committed.
+    pub(crate) fn give_up(&self) {
+        self.shared.state().failed = true;
+        self.shared.collector.close();
+        self.shared.tell();
     }
 }
 
@@ -226,7 +241,7 @@ impl Checkpoints {
 impl Drop for Checkpoints {
     fn drop(&mut self) {
         self.shared.state().ended = true;
-        self.shared.news.notify_all();
+        self.shared.tell();
         self.shared.collector.close();
         self.shared.collector.wake();
         for thread in self.threads.drain(..) {
@@ -244,12 +259,14 @@ fn begin_epochs(shared: &Shared, run: &RunHandle) {
     while !state.ended && !state.failed {
         let interval = shared.interval.max(state.cost * CPU_SHARE);
         let since = shared.clock.now().since(began);
-        let is_due = since >= interval || state.wanted;
+        // Those who come while an epoch is being committed share the next one.
+        let wanted = state.wanted && state.open <= state.settled + 1;
+        let is_due = since >= interval || wanted;
         if !is_due {
             state = shared.wait(state, interval - since);
             continue;
         }
-        let wanted = std::mem::take(&mut state.wanted);
+        state.wanted &= !wanted;
         began = shared.clock.now();
         let (open, settled) = (state.open, state.settled);
         drop(state);
@@ -269,7 +286,11 @@ fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
     loop {
         answer_savepoints(shared, &mut committer);
         let Some(data) = shared.collector.next(REST) else {
-            if shared.state().ended {
+            let mut state = shared.state();
+            state.ended |= shared.collector.run_has_ended();
+            if state.ended {
+                drop(state);
+                shared.tell();
                 return;
             }
             continue;
@@ -286,8 +307,8 @@ fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
         state.cost = cpu.elapsed();
         state.status.paused = None;
         state.status.epoch = committer.epoch();
+        state.positions = committer.positions().to_vec();
         if done.committed {
-            state.positions = committer.positions().to_vec();
             state.status.committed_at = now;
             state.status.duration = now.since(began);
             state.status.bytes = done.bytes;
@@ -297,7 +318,7 @@ fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
         drop(state);
         run.hold_after(Some(epoch(ended + AHEAD)));
         shared.collector.settle();
-        shared.news.notify_all();
+        shared.tell();
     }
 }
 
@@ -315,14 +336,18 @@ fn persist(
                 run.fail(failure);
                 shared.state().failed = true;
                 shared.collector.close();
-                shared.news.notify_all();
+                shared.tell();
                 return None;
             }
             Err(Stopped::ForNow(text)) => {
                 tracing::warn!("checkpoints pause: {text}");
                 let mut state = shared.state();
                 state.status.paused = Some(text);
+                // One that ends in good order waits for its commits: this one has failed.
+                state.ended |= shared.collector.run_has_ended();
                 if state.ended {
+                    drop(state);
+                    shared.tell();
                     return None;
                 }
                 drop(shared.wait(state, patience));

@@ -38,17 +38,18 @@ struct Inner {
     /// Nothing more will be committed.
     closed: bool,
     woken: bool,
+    run_ended: bool,
 }
 
 impl Collector {
     /// The next ended epoch; none when `patience` is over, or after [`Collector::wake`].
     pub(crate) fn next(&self, patience: Duration) -> Option<EpochData> {
         let mut inner = self.lock();
-        if inner.ended.is_empty() && !inner.woken {
+        if inner.ended.is_empty() && !inner.woken && !inner.run_ended {
             let waited = self
                 .news
                 .wait_timeout_while(inner, patience, |inner| {
-                    inner.ended.is_empty() && !inner.woken
+                    inner.ended.is_empty() && !inner.woken && !inner.run_ended
                 })
                 .unwrap_or_else(PoisonError::into_inner);
             inner = waited.0;
@@ -75,6 +76,11 @@ impl Collector {
     pub(crate) fn wake(&self) {
         self.lock().woken = true;
         self.news.notify_all();
+    }
+
+    /// Whether the run has ended: no epoch comes any more.
+    pub(crate) fn run_has_ended(&self) -> bool {
+        self.lock().run_ended
     }
 
     /// Gives up: nobody will take epochs any more.
@@ -125,5 +131,13 @@ impl EpochListener for Collector {
             let waited = self.news.wait_timeout(inner, WAIT);
             inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    fn run_ended(&self) {
+        let mut inner = self.lock();
+        inner.run_ended = true;
+        inner.woken = true;
+        drop(inner);
+        self.news.notify_all();
     }
 }

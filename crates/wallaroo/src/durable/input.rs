@@ -137,7 +137,7 @@ struct Place {
 
 #[allow(dead_code, reason = "for sends that wait for their commit")]
 /// What the reader behind the log of a partition had reached at a committed position.
-pub(crate) fn within<V: serde::de::DeserializeOwned>(position: &Position) -> Option<V> {
+pub(super) fn within<V: serde::de::DeserializeOwned>(position: &Position) -> Option<V> {
     position.get::<Place>().ok()?.within.get().ok()
 }
 
@@ -154,6 +154,8 @@ pub(crate) struct LoggedReader<T> {
     next: u64,
     /// What has been read while the log could not be written, with what the reader said.
     held: Option<(Taken<T>, Read)>,
+    /// What the reader had reached at the end of what is in the log.
+    within: Position,
 }
 
 impl<T: Message> LoggedReader<T> {
@@ -170,7 +172,11 @@ impl<T: Message> LoggedReader<T> {
         let directory = logs.directory(source, partition);
         let replay = Replay::open(&directory, next).map_err(|error| failed(&error))?;
         let log = InputLog::open(&directory).map_err(|error| failed(&error))?;
+        let within = reader
+            .as_ref()
+            .map_or_else(|| Position::of(0), |reader| reader.position());
         Ok(LoggedReader {
+            within,
             logs: Arc::clone(logs),
             source: source.clone(),
             partition: partition.to_owned(),
@@ -251,6 +257,9 @@ impl<T: Message> LoggedReader<T> {
                     self.logs.lock().entry(name).or_default().push(sync);
                 }
                 self.next = intake.next_number();
+                if let Some(reader) = &self.reader {
+                    self.within = reader.position();
+                }
                 Ok(read)
             }
             Err(error) if error.is_passing() => {
@@ -291,10 +300,9 @@ impl<T: Message> Reader<T> for LoggedReader<T> {
     }
 
     fn position(&self) -> Position {
-        let reader = self.reader.as_ref();
         Position::of(Place {
             next: self.next,
-            within: reader.map_or_else(|| Position::of(0), |reader| reader.position()),
+            within: self.within.clone(),
         })
     }
 

@@ -1,0 +1,4 @@
+//! Applications with a store, through the public API.
+
+mod image;
+mod sending;

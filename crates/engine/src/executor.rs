@@ -12,6 +12,7 @@
 //! [`Outbox::ready`]. User code is called only through [`guarded`]. A state object is touched only here, on
 //! the thread that owns the executor.
 
+mod expiry;
 mod failing;
 mod keys;
 mod loading;

@@ -13,6 +13,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::ops::Range;
+use std::time::Duration;
 
 use wallaroo_core::messages::downcast_mut;
 use wallaroo_core::source::{Position, Read, Rejected, Stop};
@@ -176,6 +177,11 @@ pub trait StateObjects: Send {
 
     /// Estimated bytes of memory, without what the objects own on the heap.
     fn memory_bytes(&self) -> usize;
+
+    /// After how long without a message for its key an object is dropped; never if absent.
+    fn expire_after(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The messages whose keys are wanted.

@@ -22,6 +22,7 @@ use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
 use timely::scheduling::Activator;
 
+use crate::alarm::Alarm;
 use crate::batch::{Batch, ByDestination, Contents, Pool};
 use crate::control::{Control, Epoch, Time, epoch_of};
 use crate::epochs::Epochs;
@@ -29,6 +30,10 @@ use crate::executor::{Executor, Progress};
 use crate::failure::Failure;
 use crate::layout::{Edge, EdgeIndex, Route};
 use crate::listener::EpochListener;
+
+/// How many state objects are looked at in one go to see whether they have expired.
+// Well below a millisecond.
+const EXPIRED_AT_ONCE: usize = 1024;
 
 /// Where an operator tells how far it is.
 #[derive(Clone, Debug, Default)]
@@ -174,6 +179,8 @@ struct Region {
     current: Option<(InputCapability<Time>, usize)>,
     /// The capability under which gathered messages will be sent.
     gathered: Option<InputCapability<Time>>,
+    /// Rings when state objects expire.
+    alarm: Alarm,
 }
 
 /// Builds the operator. Returns its address, for waking, and the streams of its outgoing edges.
@@ -212,6 +219,7 @@ pub(crate) fn build<'scope>(
             held: false,
             current: None,
             gathered: None,
+            alarm: Alarm::default(),
         };
         move |frontiers: &[MutableAntichain<Time>]| region.schedule(frontiers)
     });
@@ -237,6 +245,7 @@ impl Region {
         if let Err(failure) = self
             .work(executor, frontier)
             .and_then(|()| self.load(executor))
+            .and_then(|()| self.expire(executor))
         {
             self.around.control.fail(failure);
         }
@@ -246,6 +255,22 @@ impl Region {
     fn load(&mut self, executor: &mut Executor) -> Result<(), Failure> {
         if executor.load_another()? {
             self.activator.activate();
+        }
+        Ok(())
+    }
+
+    /// Drops state objects that have expired, a portion at a time, and sees to it that it is called for the next.
+    fn expire(&mut self, executor: &mut Executor) -> Result<(), Failure> {
+        if self.reached.is_done() {
+            return Ok(());
+        }
+        if executor.expire(EXPIRED_AT_ONCE)? {
+            self.activator.activate();
+        } else if let Some(due) = executor.next_expiry()
+            && !self.around.control.clock.is_simulated()
+            && let Some(wait) = self.alarm.set(self.around.control.clock.now(), due)
+        {
+            self.activator.activate_after(wait);
         }
         Ok(())
     }
@@ -382,6 +407,7 @@ impl Region {
         if let Some(listener) = &self.around.listener
             && executor.has_state()
         {
+            executor.expire(usize::MAX)?;
             listener.states_changed(self.open, self.around.worker, executor.changes()?);
         }
         // With the end of all input the last epoch ends: the one of the last stashed batch.

@@ -38,6 +38,7 @@ mod index;
 mod objects;
 mod raw;
 mod slot;
+pub mod stamp;
 
 pub use assignment::{Assignment, Move, WorkerIndex};
 pub use changes::{Change, ChangeEntry, StateChanges};

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wallaroo_engine::host::StateObjects;
 use wallaroo_state::{ChunkIndex, Objects, Slot};
@@ -32,6 +33,7 @@ use crate::message::StateObject;
 pub struct State<S> {
     name: String,
     copy: Option<fn(&S) -> S>,
+    expire_after: Option<Duration>,
     objects: PhantomData<fn() -> S>,
 }
 
@@ -41,8 +43,37 @@ impl<S: StateObject> State<S> {
         State {
             name: name.into(),
             copy: None,
+            expire_after: None,
             objects: PhantomData,
         }
+    }
+
+    /// Drops an object when no message has come for its key for so long, as [`Context::forget`](crate::Context::forget) does.
+    ///
+    /// Time is what [`Context::now`](crate::Context::now) tells. An object is never dropped earlier. A message that comes later by
+    /// a 32nd of the duration (2 milliseconds at least, 2 minutes at most) finds a new object. Each message counts that comes to a
+    /// stage of the state, also one for which the stage fails. Less than a millisecond counts as one.
+    ///
+    /// With a store, the time of the last message is kept with the object, so that a restart changes nothing about when it
+    /// is dropped. Objects that were stored before the state had a duration count from the start with one. All uses of a state
+    /// must have the same duration: that of the first counts.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use serde::{Deserialize, Serialize};
+    /// use wallaroo::State;
+    ///
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Session { clicks: u64 }
+    ///
+    /// let sessions = State::<Session>::new("sessions").expire_after(Duration::from_secs(30 * 60));
+    /// # drop(sessions);
+    /// ```
+    #[must_use]
+    pub fn expire_after(mut self, duration: Duration) -> Self {
+        self.expire_after = Some(duration);
+        self
     }
 
     /// Lets `Skip` and `DeadLetter` put objects back by `Clone` instead of by their stored form.
@@ -64,11 +95,12 @@ impl<S: StateObject> State<S> {
     }
 
     pub(crate) fn table(&self) -> wallaroo_engine::Factory<dyn StateObjects> {
-        let copy = self.copy;
+        let (copy, expire_after) = (self.copy, self.expire_after);
         Arc::new(move || {
             Box::new(Table::<S> {
                 objects: Objects::default(),
                 copy,
+                expire_after,
                 saved: Saved::Nothing,
             })
         })
@@ -80,6 +112,7 @@ impl<S> Clone for State<S> {
         State {
             name: self.name.clone(),
             copy: self.copy,
+            expire_after: self.expire_after,
             objects: PhantomData,
         }
     }
@@ -102,6 +135,7 @@ enum Saved<S> {
 pub(crate) struct Table<S> {
     pub(crate) objects: Objects<S>,
     copy: Option<fn(&S) -> S>,
+    expire_after: Option<Duration>,
     saved: Saved<S>,
 }
 
@@ -179,6 +213,10 @@ impl<S: StateObject> StateObjects for Table<S> {
     fn memory_bytes(&self) -> usize {
         self.objects.memory_bytes()
     }
+
+    fn expire_after(&self) -> Option<Duration> {
+        self.expire_after
+    }
 }
 
 #[cfg(test)]
@@ -204,6 +242,7 @@ mod tests {
         let mut table = Table {
             objects: Objects::default(),
             copy: state.copy,
+            expire_after: None,
             saved: Saved::Nothing,
         };
         let (sound, broken) = (Slot(0), Slot(1));

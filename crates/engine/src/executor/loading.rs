@@ -7,8 +7,8 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use wallaroo_core::{Key, KeyGroup, KeyHash, StoredKey};
-use wallaroo_state::{Assignment, WorkerIndex};
+use wallaroo_core::{Key, KeyGroup, KeyHash, StoredKey, Timestamp};
+use wallaroo_state::{Assignment, WorkerIndex, stamp};
 
 use super::state::Table;
 use super::{Executor, HeadKeys, Instance, guarded};
@@ -44,19 +44,34 @@ impl Table {
         });
     }
 
-    fn load(&mut self, group: KeyGroup) -> Result<(), Failure> {
+    fn load(&mut self, group: KeyGroup, now: Timestamp) -> Result<(), Failure> {
         let Some(Loading { restore, left }) = &mut self.loading else {
             return Ok(());
         };
         let Ok(place) = left.binary_search_by(|other| group.cmp(other)) else {
             return Ok(());
         };
-        let (index, objects) = (&mut self.index, &mut self.objects);
-        let mut each = |key: &[u8], snapshot: &[u8]| {
+        let (index, objects, expiry) = (&mut self.index, &mut self.objects, &mut self.expiry);
+        let mut expired = Vec::new();
+        let mut each = |key: &[u8], value: &[u8]| {
+            let (touched_ms, snapshot) = stamp::split(value);
             let key = StoredKey::from_canonical(key).map_err(|error| error.to_string())?;
             let resolved = index
                 .resolve(key.hash(), &key)
                 .map_err(|error| error.to_string())?;
+            if let Some(expiry) = expiry {
+                let tick = expiry.tick_of(now);
+                // One that was stored before its state expired begins to count, and is stored again.
+                let last = touched_ms.map_or(tick, |touched| expiry.tick_of_stamp(touched));
+                if touched_ms.is_none() {
+                    index.touch(resolved.slot);
+                }
+                if expiry.is_expired(last, tick) {
+                    expired.push(resolved.slot);
+                    return Ok(());
+                }
+                expiry.put(resolved.slot, last);
+            }
             caught(|| objects.restore(resolved.slot, snapshot))
                 .unwrap_or_else(|text| Err(format!("its Deserialize panicked: {text}")))
                 .map_err(|error| format!("the object of the key {key} cannot be read: {error}"))
@@ -75,6 +90,8 @@ impl Table {
         if left.is_empty() {
             self.loading = None;
         }
+        // Their tombstones are in the next checkpoint.
+        expired.into_iter().for_each(|slot| self.forget(slot));
         Ok(())
     }
 }
@@ -94,6 +111,7 @@ impl Executor {
 
     /// Loads one key group that nobody has asked for yet; false when all are loaded.
     pub(crate) fn load_another(&mut self) -> Result<bool, Failure> {
+        let now = self.control.clock.now();
         for table in &mut self.tables {
             if let Some(group) = table
                 .loading
@@ -101,7 +119,7 @@ impl Executor {
                 .and_then(|loading| loading.left.last())
             {
                 let group = *group;
-                return table.load(group).map(|()| true);
+                return table.load(group, now).map(|()| true);
             }
         }
         Ok(false)
@@ -122,8 +140,9 @@ impl Executor {
             return Ok(());
         }
         let groups = self.tables[table].index.group_count();
+        let now = self.head.as_ref().map(|head| head.now).unwrap_or_default();
         for hash in self.hashes_of(depth, range) {
-            self.tables[table].load(groups.group_of(hash))?;
+            self.tables[table].load(groups.group_of(hash), now)?;
             if self.tables[table].loading.is_none() {
                 break;
             }

@@ -10,12 +10,15 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use hashbrown::{HashMap, HashSet};
-use wallaroo_core::{Key, KeyError, KeyGroupCount, NodeId, NodeKind, OnError, StoredKey};
-use wallaroo_state::{Assignment, Dirty, KeyIndex, Slot, StateChanges, WorkerIndex};
+use wallaroo_core::{
+    Key, KeyError, KeyGroupCount, NodeId, NodeKind, OnError, StoredKey, Timestamp,
+};
+use wallaroo_state::{Assignment, ChunkIndex, Dirty, KeyIndex, Slot, StateChanges, WorkerIndex};
 
+use super::expiry::Expiry;
 use super::loading::Loading;
 use super::{Executor, HeadKeys, Instance, guarded};
-use crate::failure::Failure;
+use crate::failure::{Act, Failure, Owner};
 use crate::host::{Cause, Failed, Input, Keyed, StateObjects, StateView};
 use crate::panics::caught;
 
@@ -29,6 +32,8 @@ pub(crate) struct Table {
     pub(crate) objects: Box<dyn StateObjects>,
     /// What is still in the checkpoint that the run goes on from.
     pub(crate) loading: Option<Loading>,
+    /// For a state whose objects expire.
+    pub(crate) expiry: Option<Expiry>,
 }
 
 /// State objects that change workers.
@@ -36,6 +41,8 @@ pub(crate) struct Moved {
     pub(crate) state: String,
     pub(crate) keys: Vec<StoredKey>,
     pub(crate) objects: Box<dyn Any + Send>,
+    /// When they were last touched, if they expire.
+    pub(crate) touched: Vec<u64>,
 }
 
 /// Buffers of [`Executor::call_state`].
@@ -43,6 +50,8 @@ pub(crate) struct Moved {
 pub(super) struct Scratch {
     slots: Vec<Slot>,
     forgotten: Vec<(Slot, u32)>,
+    /// Slots whose objects had expired, and are new.
+    renewed: Vec<Slot>,
 }
 
 impl Table {
@@ -50,6 +59,7 @@ impl Table {
         Table {
             name: name.to_owned(),
             index: KeyIndex::new(groups),
+            expiry: objects.expire_after().map(Expiry::new),
             objects,
             loading: None,
         }
@@ -73,16 +83,20 @@ impl Table {
             }
             let (keys, slots): (Vec<StoredKey>, Vec<Slot>) = taken.entries.into_iter().unzip();
             let objects = self.objects.take(&slots);
-            taken
-                .released_chunks
-                .into_iter()
-                .for_each(|chunk| self.objects.release_chunk(chunk));
+            let touched = match &mut self.expiry {
+                Some(expiry) => slots.iter().map(|slot| expiry.take(*slot)).collect(),
+                None => Vec::new(),
+            };
+            for chunk in taken.released_chunks {
+                self.release_chunk(chunk);
+            }
             moved.push((
                 owner,
                 Moved {
                     state: self.name.clone(),
                     keys,
                     objects,
+                    touched,
                 },
             ));
         }
@@ -98,6 +112,11 @@ impl Table {
         };
         let slots: Vec<Slot> = moved.keys.iter().map(resolve).collect::<Result<_, _>>()?;
         self.objects.put(&slots, moved.objects);
+        if let Some(expiry) = &mut self.expiry {
+            for (slot, touched) in slots.into_iter().zip(moved.touched) {
+                expiry.put(slot, touched);
+            }
+        }
         Ok(())
     }
 
@@ -110,6 +129,9 @@ impl Table {
             let group = self.index.group(slot).0;
             changes
                 .object(group, key.as_bytes(), |bytes| {
+                    if let Some(expiry) = &self.expiry {
+                        expiry.write_stamp(slot, bytes);
+                    }
                     caught(|| self.objects.snapshot(slot, bytes)).unwrap_or_else(panicked)
                 })
                 .map_err(|error| Failure::State {
@@ -125,10 +147,55 @@ impl Table {
         Ok(changes)
     }
 
-    fn forget(&mut self, slot: Slot) {
-        if let Some(chunk) = self.index.release(slot) {
-            self.objects.release_chunk(chunk);
+    /// Frees a slot whose object has been reset, and leaves a tombstone.
+    pub(super) fn forget(&mut self, slot: Slot) {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.take(slot);
         }
+        if let Some(chunk) = self.index.release(slot) {
+            self.release_chunk(chunk);
+        }
+    }
+
+    fn release_chunk(&mut self, chunk: ChunkIndex) {
+        self.objects.release_chunk(chunk);
+        if let Some(expiry) = &mut self.expiry {
+            expiry.release_chunk(chunk);
+        }
+    }
+
+    /// Drops expired objects, looking at about `count`. Says whether there may be more.
+    fn expire(&mut self, now: Timestamp, count: usize) -> Result<bool, Failure> {
+        let Some(expiry) = &mut self.expiry else {
+            return Ok(false);
+        };
+        let mut slots = Vec::new();
+        let is_more = expiry.expired(expiry.tick_of(now), count, &mut slots);
+        for slot in slots {
+            self.reset(slot)?;
+            self.forget(slot);
+        }
+        Ok(is_more)
+    }
+
+    fn reset(&mut self, slot: Slot) -> Result<(), Failure> {
+        let owner = || Owner::State(self.name.clone());
+        Act::Dropped.on(owner, || self.objects.reset(slot))
+    }
+
+    /// Notes that messages have come for these slots. Objects that had expired are new, and their slots appended to `renewed`.
+    fn touch(
+        &mut self,
+        slots: &[Slot],
+        now: Timestamp,
+        renewed: &mut Vec<Slot>,
+    ) -> Result<(), Failure> {
+        let Some(expiry) = &mut self.expiry else {
+            return Ok(());
+        };
+        let tick = expiry.tick_of(now);
+        renewed.extend(slots.iter().filter(|slot| expiry.touch(**slot, tick)));
+        renewed.iter().try_for_each(|slot| self.reset(*slot))
     }
 
     /// Gives back the slots that were created in a call and are not among the slots it has handled.
@@ -145,8 +212,11 @@ impl Table {
         created.sort_unstable();
         for slot in created {
             self.objects.reset(slot);
+            if let Some(expiry) = &mut self.expiry {
+                expiry.take(slot);
+            }
             if let Some(chunk) = self.index.undo_created(slot) {
-                self.objects.release_chunk(chunk);
+                self.release_chunk(chunk);
             }
         }
     }
@@ -207,6 +277,29 @@ impl Executor {
         }
     }
 
+    /// Drops expired objects, looking at about `count` of each state. Says whether there may be more.
+    pub(crate) fn expire(&mut self, count: usize) -> Result<bool, Failure> {
+        if !self.expires() {
+            return Ok(false);
+        }
+        let now = self.control.clock.now();
+        let mut is_more = false;
+        for table in &mut self.tables {
+            is_more |= table.expire(now, count)?;
+        }
+        Ok(is_more)
+    }
+
+    fn expires(&self) -> bool {
+        self.tables.iter().any(|table| table.expiry.is_some())
+    }
+
+    /// When an object may expire next.
+    pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
+        let expiries = self.tables.iter().filter_map(|table| table.expiry.as_ref());
+        expiries.filter_map(Expiry::next).min()
+    }
+
     /// Calls a stage with state for a range of frame `depth`.
     pub(super) fn call_state(
         &mut self,
@@ -223,13 +316,18 @@ impl Executor {
                 .as_ref()
                 .map_or_else(|failed| failed.index, |()| range.end);
         scratch.slots.truncate(range.len());
+        let now = self.head.as_ref().map(|head| head.now).unwrap_or_default();
+        let Instance::State { table, .. } = &self.nodes[node].code else {
+            unreachable!("called for stages with state")
+        };
+        scratch.renewed.clear();
+        self.tables[*table].touch(&scratch.slots, now, &mut scratch.renewed)?;
 
         let frame = &self.stack[depth];
         let messages = frame
             .messages
             .as_deref()
             .expect("looking consumers come before taking ones");
-        let now = self.head.as_ref().map(|head| head.now).unwrap_or_default();
         let progress = Cell::new(range.start);
         let state = &mut self.nodes[node];
         let Instance::State { code, table } = &mut state.code else {
@@ -271,6 +369,12 @@ impl Executor {
         self.release_forgotten(table, handled, range.start, &mut scratch.forgotten);
         if handled.len() < scratch.slots.len() {
             self.tables[table].undo_created(handled);
+            // The objects that had expired are gone, and no new one has come in their place.
+            for slot in &scratch.renewed {
+                if !handled.contains(slot) {
+                    self.tables[table].forget(*slot);
+                }
+            }
         }
         self.scratch = scratch;
         Ok(match (called, resolved) {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wallaroo_core::{ConnectorError, Messages, Rows, StoredKey, Waker, Write};
 use wallaroo_engine::host::{ErasedSink, ErasedWriter};
 use wallaroo_engine::{Epoch, EpochListener, SourcePosition};
-use wallaroo_state::StateChanges;
+use wallaroo_state::{StateChanges, stamp};
 
 use super::input::Script;
 
@@ -93,7 +93,7 @@ impl EpochListener for Observer {
             for change in changes.changes() {
                 let key = StoredKey::from_canonical(change.key).expect("the engine has checked it");
                 match change.value {
-                    Some(bytes) => objects.insert(key, bytes.to_vec()),
+                    Some(bytes) => objects.insert(key, stamp::split(bytes).1.to_vec()),
                     None => objects.remove(&key),
                 };
             }

@@ -46,6 +46,8 @@ pub struct Limits {
     /// What may be queued above a region before it waits; and what may wait for the end of an epoch before
     /// work on later ones is held.
     pub queued_bytes: usize,
+    /// What sinks that publish after a commit may keep of one epoch before the next begins. At most three epochs are kept.
+    pub staged_bytes: usize,
 }
 
 impl Default for Limits {
@@ -55,6 +57,7 @@ impl Default for Limits {
         Limits {
             credit_bytes: 24 << 20,
             queued_bytes: 24 << 20,
+            staged_bytes: 64 << 20,
         }
     }
 }

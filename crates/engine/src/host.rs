@@ -13,6 +13,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wallaroo_core::messages::downcast_mut;
@@ -310,6 +311,9 @@ pub trait ErasedReader: Send {
     fn stop(&mut self) -> Stop;
 }
 
+/// Is told of bytes that are kept until the end of their epoch.
+pub type Kept = Arc<dyn Fn(usize) + Send + Sync>;
+
 /// A sink whose message type only its own code knows.
 pub trait ErasedSink: Send {
     /// As [`wallaroo_core::Sink::open`].
@@ -319,11 +323,12 @@ pub trait ErasedSink: Send {
     fn open(&mut self, waker: &Waker) -> Result<Box<dyn ErasedWriter>, ConnectorError>;
 
     /// As [`wallaroo_core::Sink::publisher`]. When there is one, what [`ErasedSink::open`] opens keeps the rows of each
-    /// epoch for it.
+    /// epoch for it, and tells `kept` how many bytes it keeps more.
     ///
     /// # Errors
     /// When the outside world is not as configured.
-    fn publisher(&mut self) -> Result<Option<Box<dyn Publisher>>, ConnectorError> {
+    fn publisher(&mut self, kept: &Kept) -> Result<Option<Box<dyn Publisher>>, ConnectorError> {
+        let _ = kept;
         Ok(None)
     }
 

@@ -8,6 +8,7 @@ mod input;
 mod nonce;
 mod open;
 mod options;
+mod staged;
 
 pub use checkpoints::CheckpointStatus;
 pub(crate) use checkpoints::{CheckpointView, Checkpoints};

@@ -79,8 +79,8 @@ pub use wallaroo_core::key::CanonicalBuffer;
 pub use wallaroo_core::source::{Rejected, Stop};
 pub use wallaroo_core::{
     Clock, Code, ConnectorError, DeadLetter, Decoder, Encoder, Format, Intake, Key, KeyError,
-    KeyGroupCount, KeyHash, KeyView, OnError, PartitionId, Plan, Position, Read, Reader, Rows,
-    Sink, Source, StoredKey, Timestamp, Waker, Write, Writer,
+    KeyGroupCount, KeyHash, KeyView, OnError, PartitionId, Plan, Position, Publisher, Read, Reader,
+    Rows, Sink, Source, StoredKey, Timestamp, Waker, Write, Writer,
 };
 pub use wallaroo_engine::{Limits, NodeStatus, Status, StuckStage, record_panic};
 

@@ -67,6 +67,7 @@ pub fn run(case: &Case, mode: Mode) -> Result<Observed, String> {
         limits: Limits {
             credit_bytes: case.limit_bytes,
             queued_bytes: case.limit_bytes,
+            ..Limits::default()
         },
         clock,
         listener: Some(Arc::new(listener.clone()) as Arc<dyn EpochListener>),

@@ -225,6 +225,7 @@ fn what_waits_for_the_end_of_an_epoch_is_bounded() {
     let limits = Limits {
         credit_bytes: 1 << 20,
         queued_bytes: 64 << 10,
+        ..Limits::default()
     };
     // The one key group belongs to the first worker, which has the fast source.
     let options = Options {

@@ -12,7 +12,7 @@ use wallaroo_core::{
     Writer,
 };
 use wallaroo_engine::host::{
-    Checkpointed, ErasedReader, ErasedSink, ErasedSource, ErasedWriter, Room, SourceBatch,
+    Checkpointed, ErasedReader, ErasedSink, ErasedSource, ErasedWriter, Kept, Room, SourceBatch,
 };
 
 use crate::durable::{SourceDurability, SourceLog};
@@ -128,35 +128,35 @@ impl<T: Send + 'static> ErasedReader for ReaderOf<T> {
 /// A sink of sequences of type `M`.
 pub(crate) struct SinkOf<M> {
     sink: Box<dyn Sink<M>>,
-    /// Whether its output is published by a publisher, and has no writer.
-    is_staged: bool,
+    /// Whether its output is published by a publisher, and has no writer; who is told how much is kept then.
+    staged: Option<Kept>,
 }
 
 impl<M> SinkOf<M> {
     pub(crate) fn new(sink: Box<dyn Sink<M>>) -> Self {
-        SinkOf {
-            sink,
-            is_staged: false,
-        }
+        SinkOf { sink, staged: None }
     }
 }
 
 impl<M: Messages> ErasedSink for SinkOf<M> {
     fn open(&mut self, waker: &Waker) -> Result<Box<dyn ErasedWriter>, ConnectorError> {
-        if self.is_staged {
-            return Ok(Box::new(Staged::default()));
+        if let Some(kept) = &self.staged {
+            return Ok(Box::new(Staged {
+                rows: Rows::default(),
+                kept: kept.clone(),
+            }));
         }
         Ok(Box::new(WriterOf {
             writer: self.sink.open(waker)?,
         }))
     }
 
-    fn publisher(&mut self) -> Result<Option<Box<dyn Publisher>>, ConnectorError> {
+    fn publisher(&mut self, kept: &Kept) -> Result<Option<Box<dyn Publisher>>, ConnectorError> {
         if TypeId::of::<M>() != TypeId::of::<Rows>() {
             return Ok(None);
         }
         let publisher = self.sink.publisher()?;
-        self.is_staged = publisher.is_some();
+        self.staged = publisher.is_some().then(|| kept.clone());
         Ok(publisher)
     }
 
@@ -173,7 +173,7 @@ impl<M: Messages> ErasedSink for SinkOf<M> {
     }
 
     fn per_worker(&self) -> bool {
-        !self.is_staged && self.sink.per_worker()
+        self.staged.is_none() && self.sink.per_worker()
     }
 }
 
@@ -203,14 +203,16 @@ impl<M: Messages> ErasedWriter for WriterOf<M> {
 }
 
 /// Keeps the rows of an epoch for its publisher.
-#[derive(Default)]
 struct Staged {
     rows: Rows,
+    kept: Kept,
 }
 
 impl ErasedWriter for Staged {
     fn write(&mut self, messages: &mut dyn Messages) -> Result<Write, ConnectorError> {
+        let before = self.rows.memory_bytes();
         self.rows.append(downcast_mut::<Rows>(messages));
+        (self.kept)(self.rows.memory_bytes().saturating_sub(before));
         Ok(Write::Done)
     }
 

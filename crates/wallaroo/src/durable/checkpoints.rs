@@ -17,6 +17,7 @@ use wallaroo_store::commit::SourcePosition;
 use super::collector::Collector;
 use super::committed::Committed;
 use super::committer::{Committer, Stopped};
+use super::staged::Staged;
 
 /// Epochs that may be uncommitted.
 const AHEAD: u64 = 3;
@@ -62,6 +63,7 @@ pub(crate) struct Checkpoints {
 
 pub(super) struct Shared {
     collector: Arc<Collector>,
+    staged: Arc<Staged>,
     interval: Duration,
     state: Mutex<State>,
     news: Condvar,
@@ -84,6 +86,8 @@ pub(super) struct State {
     cost: Duration,
     /// Begin an epoch as soon as those before it are settled.
     wanted: bool,
+    /// Begin an epoch: sinks keep much of the open one.
+    full: bool,
     savepoints: Vec<(String, Arc<Mutex<Option<Result<(), StoreError>>>>)>,
     pub(super) ended: bool,
     pub(super) failed: bool,
@@ -134,6 +138,7 @@ impl Checkpoints {
     pub(super) fn new(
         committer: Committer,
         collector: Arc<Collector>,
+        staged: Arc<Staged>,
         interval: Duration,
         epoch: Epoch,
         is_new: bool,
@@ -149,14 +154,23 @@ impl Checkpoints {
             },
             ..State::default()
         };
+        let shared = Arc::new(Shared {
+            collector,
+            staged: Arc::clone(&staged),
+            interval,
+            state: Mutex::new(state),
+            news: Condvar::new(),
+            clock: SystemClock::new(),
+        });
+        let asked = Arc::downgrade(&shared);
+        staged.when_full(Arc::new(move || {
+            if let Some(shared) = asked.upgrade() {
+                shared.state().full = true;
+                shared.news.notify_all();
+            }
+        }));
         Checkpoints {
-            shared: Arc::new(Shared {
-                collector,
-                interval,
-                state: Mutex::new(state),
-                news: Condvar::new(),
-                clock: SystemClock::new(),
-            }),
+            shared,
             committer: Mutex::new(Some(committer)),
             threads: Vec::new(),
         }
@@ -261,18 +275,21 @@ fn begin_epochs(shared: &Shared, run: &RunHandle) {
         let since = shared.clock.now().since(began);
         // Those who come while an epoch is being committed share the next one.
         let wanted = state.wanted && state.open <= state.settled + 1;
-        let is_due = since >= interval || wanted;
+        let full = state.full && state.open <= state.settled + AHEAD;
+        let is_due = since >= interval || wanted || full;
         if !is_due {
             state = shared.wait(state, interval - since);
             continue;
         }
         state.wanted &= !wanted;
+        state.full &= !full;
         began = shared.clock.now();
         let (open, settled) = (state.open, state.settled);
         drop(state);
         let found = run.records();
-        if (found != records || wanted) && open <= settled + AHEAD {
+        if (found != records || wanted || full) && open <= settled + AHEAD {
             records = found;
+            shared.staged.begin();
             if let Some(ended) = run.next_epoch() {
                 shared.state().open = u64::from(ended.0) + 1;
             }

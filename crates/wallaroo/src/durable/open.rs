@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use wallaroo_core::{
     Clock, Code, ConnectorError, KeyGroup, NodeKind, Plan, Position, Publisher, SystemClock,
 };
-use wallaroo_engine::host::ErasedSink;
+use wallaroo_engine::host::{ErasedSink, Kept};
 use wallaroo_engine::{
     EachObject, Epoch, LoadError, NodeCode, Program, Resume, SourcePosition, StoredStates,
 };
@@ -26,6 +26,7 @@ use super::collector::Collector;
 use super::committer::Committer;
 use super::input::{InputLogs, SourceDurability, SourceLog};
 use super::options::StoreOptions;
+use super::staged::Staged;
 use crate::app::Options;
 use crate::error::{Error, ErrorKind};
 
@@ -48,7 +49,8 @@ pub(crate) fn open(
         storage::open
     };
     let (storage, lock) = opening(&with.address).map_err(|error| store_error(&error))?;
-    let mut sinks = sinks(program)?;
+    let staged = Arc::new(Staged::new(options.limits.staged_bytes));
+    let mut sinks = sinks(program, &staged.kept())?;
     known_sinks(&with.reset_sinks, &sinks)?;
     let plan = identity(&program.plan, options, &sinks);
     let open_options = open_options(
@@ -100,7 +102,14 @@ pub(crate) fn open(
     }
     let collector = Arc::new(Collector::default());
     Ok(Opened {
-        checkpoints: Checkpoints::new(committer, collector, with.interval(), resume.epoch, is_new),
+        checkpoints: Checkpoints::new(
+            committer,
+            collector,
+            staged,
+            with.interval(),
+            resume.epoch,
+            is_new,
+        ),
         resume,
     })
 }
@@ -111,14 +120,14 @@ struct OpenSink<'a> {
     publisher: Option<Box<dyn Publisher>>,
 }
 
-fn sinks(program: &Program) -> Result<BTreeMap<String, OpenSink<'_>>, Error> {
+fn sinks<'a>(program: &'a Program, kept: &Kept) -> Result<BTreeMap<String, OpenSink<'a>>, Error> {
     let mut sinks = BTreeMap::new();
     for (node, code) in program.plan.nodes.iter().zip(&program.code) {
         let NodeCode::Sink(code) = code else { continue };
         let publisher = code
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .publisher();
+            .publisher(kept);
         let publisher = publisher.map_err(|error| sink_error(&node.name, &error))?;
         let code = code.as_ref();
         sinks.insert(node.name.clone(), OpenSink { code, publisher });

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wallaroo::testing::{self, Key, START, Test, seeds};
 use wallaroo::{App, OnError, State, discard, iter, memory, source};
-use wallaroo_core::{KeyGroup, KeyGroupCount, SimulatedClock, StoredKey, Timestamp};
+use wallaroo_core::{Code, KeyGroup, KeyGroupCount, SimulatedClock, StoredKey, Timestamp};
 use wallaroo_engine::{
-    EachObject, Epoch, EpochListener, Options, Outcome, Random, Resume, Run, Simulation,
+    EachObject, Epoch, EpochListener, LoadError, Options, Outcome, Random, Resume, Run, Simulation,
     SourcePosition, StoredStates,
 };
 use wallaroo_state::{StateChanges, stamp};
@@ -205,13 +205,17 @@ impl StoredStates for Kept {
         found.into_iter().collect()
     }
 
-    fn load(&self, _: &str, group: KeyGroup, each: &mut EachObject<'_>) -> Result<(), String> {
+    fn load(&self, _: &str, group: KeyGroup, each: &mut EachObject<'_>) -> Result<(), LoadError> {
         let groups = Kept::groups();
         let values = self.values().clone();
         values
             .iter()
             .filter(|(key, _)| groups.group_of(Key::hash(*key)) == group)
             .try_for_each(|(key, value)| each(key.as_bytes(), value))
+            .map_err(|text| LoadError {
+                code: Code::StoreObject,
+                text,
+            })
     }
 }
 

@@ -143,7 +143,7 @@ impl<M: Messages> ErasedSink for SinkOf<M> {
         if let Some(kept) = &self.staged {
             return Ok(Box::new(Staged {
                 rows: Rows::default(),
-                kept: kept.clone(),
+                kept: Kept::clone(kept),
             }));
         }
         Ok(Box::new(WriterOf {
@@ -156,7 +156,7 @@ impl<M: Messages> ErasedSink for SinkOf<M> {
             return Ok(None);
         }
         let publisher = self.sink.publisher()?;
-        self.staged = publisher.is_some().then(|| kept.clone());
+        self.staged = publisher.is_some().then(|| Kept::clone(kept));
         Ok(publisher)
     }
 

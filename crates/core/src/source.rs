@@ -11,6 +11,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connector::{ConnectorError, Waker};
@@ -127,6 +128,41 @@ pub trait Reader<T>: Send {
     fn stop(&mut self) -> Stop {
         Stop::Now
     }
+
+    /// The reader as one that tells its senders what is durable, if it is one.
+    fn acknowledging(&mut self) -> Option<&mut dyn AcknowledgingReader> {
+        None
+    }
+}
+
+/// Brings everything that is in an input log to the disk, from any thread. After an error it is not tried again.
+pub type LogSync = Arc<dyn Fn() -> Result<(), ConnectorError> + Send + Sync>;
+
+/// What a reader has to know to tell its senders what is durable, and to recognize what they send again.
+///
+/// Its messages go through an input log. Beside them it keeps notes there, of what it has taken from whom.
+pub trait AcknowledgingReader {
+    /// Brings back what the position of an earlier run says; first, if there is one.
+    ///
+    /// # Errors
+    /// When it is of another kind of source.
+    fn recall_position(&mut self, position: &Position) -> Result<(), ConnectorError>;
+
+    /// Brings back a note behind that position, in order.
+    ///
+    /// # Errors
+    /// When it is of another kind of source.
+    fn recall(&mut self, note: &[u8]) -> Result<(), ConnectorError>;
+
+    /// Everything has been brought back, and is on the disk. Called before the first read.
+    fn begin(&mut self);
+
+    /// What is to be kept with what the last read took; nothing if it took nothing.
+    fn note(&mut self) -> Option<Vec<u8>>;
+
+    /// What the last read took is in the log, with its note: the position of the reader includes it from here on. When `sync`
+    /// has come back without an error, it is durable.
+    fn logged(&mut self, sync: LogSync);
 }
 
 /// How a reader ends when it is asked to.

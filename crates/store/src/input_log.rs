@@ -154,6 +154,18 @@ impl Sync {
     }
 }
 
+/// Brings everything in the log of a directory to the disk, that an earlier process may have left with the system.
+///
+/// # Errors
+/// When it may not be there.
+pub fn sync_files(directory: &Path) -> Result<(), StoreError> {
+    for (_, path) in files(directory)? {
+        let synced = File::open(&path).and_then(|file| file.sync_all());
+        synced.map_err(|error| failed("sync", &path, &error))?;
+    }
+    Ok(())
+}
+
 /// Deletes the files of a log that hold no record from `number` on.
 ///
 /// # Errors

@@ -9,6 +9,7 @@
 //! engine nor state. What may wait for the outside world runs on a thread of the connector, and every
 //! queue between the two has a bound in bytes.
 
+mod acknowledged;
 mod address;
 mod channel;
 mod formats;
@@ -24,6 +25,7 @@ mod tcp;
 mod testing;
 mod threads;
 
+pub use acknowledged::{AckInput, AckSender};
 pub use channel::{ChannelSource, SendAsync, SendError, Sender, TrySendError, channel};
 pub use formats::{BoxError, Csv, Json, Text};
 pub use framing::FrameHeader;

@@ -18,6 +18,8 @@ pub enum Kind {
     Message,
     /// A record that could not be decoded.
     Rejected,
+    /// What the source keeps beside its messages.
+    Note,
 }
 
 /// One record of the log.
@@ -66,6 +68,7 @@ impl Builder {
         self.bytes[begin] = match kind {
             Kind::Message => 0,
             Kind::Rejected => 1,
+            Kind::Note => 2,
         };
         let mut end = begin + 1;
         end += leb128(number - self.next, &mut self.bytes[end..]);
@@ -146,6 +149,7 @@ pub(super) fn read(bytes: &[u8], offset: u64) -> Option<Block<'_>> {
         let kind = match kind {
             0 => Kind::Message,
             1 => Kind::Rejected,
+            2 => Kind::Note,
             _ => return None,
         };
         rest = after;

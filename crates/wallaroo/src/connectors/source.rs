@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use wallaroo_core::{Code, ConnectorError, Decoder, Format, Position, Reader, Source, Waker};
 
+use super::acknowledged::AckInput;
 use super::address::Address;
 use super::formats::{BoxError, ByFunction, Csv, Decoders, Json, Text, quoted_by};
 use super::framing::{FrameHeader, Framing, MAX_FRAME_BYTES, MAX_LINE_BYTES, Unit};
@@ -44,6 +45,8 @@ pub enum Input {
     File(FileInput),
     /// Connections.
     Tcp(TcpInput),
+    /// Connections whose senders are told what is durable.
+    Acknowledged(AckInput),
 }
 
 /// A file to read.
@@ -106,6 +109,17 @@ impl<K> Bytes<K> {
             header: None,
             max_line_bytes: MAX_LINE_BYTES,
             max_frame_bytes: MAX_FRAME_BYTES,
+        }
+    }
+}
+
+impl<K> Bytes<K> {
+    pub(super) fn with_transport<L>(self, change: impl FnOnce(K) -> L) -> Bytes<L> {
+        Bytes {
+            transport: change(self.transport),
+            header: self.header,
+            max_line_bytes: self.max_line_bytes,
+            max_frame_bytes: self.max_frame_bytes,
         }
     }
 }
@@ -193,6 +207,7 @@ impl<K: Transport> Bytes<K> {
         ByteSource {
             listener: match &input {
                 Input::Tcp(tcp) => tcp.handle(),
+                Input::Acknowledged(input) => input.tcp.handle(),
                 Input::File(_) => ListenerHandle::default(),
             },
             input,
@@ -237,6 +252,7 @@ impl<T: Send + 'static> Source<T> for ByteSource<T> {
         match &mut self.input {
             Input::File(input) => file::check(&input.path).map(|name| vec![name]),
             Input::Tcp(input) => input.partitions(workers),
+            Input::Acknowledged(input) => input.partitions(),
         }
     }
 
@@ -246,6 +262,14 @@ impl<T: Send + 'static> Source<T> for ByteSource<T> {
         from: Option<&Position>,
         waker: &Waker,
     ) -> Result<Box<dyn Reader<T>>, ConnectorError> {
+        if let Input::Acknowledged(input) = &mut self.input {
+            let format = Arc::clone(&self.format);
+            return Ok(Box::new(input.open(
+                format,
+                self.framing.max_frame_bytes,
+                waker,
+            )?));
+        }
         let place = from.map(Position::get::<Place>).transpose()?;
         match &mut self.input {
             Input::File(input) => {
@@ -258,6 +282,7 @@ impl<T: Send + 'static> Source<T> for ByteSource<T> {
                     place,
                 )?))
             }
+            Input::Acknowledged(_) => unreachable!("it has been opened above"),
             Input::Tcp(input) => {
                 let connections = input.open(partition, self.framing, waker)?;
                 Ok(Box::new(TcpReader::new(
@@ -277,6 +302,7 @@ impl<T: Send + 'static> Source<T> for ByteSource<T> {
         Some(match &self.input {
             Input::File(input) => input.path.display().to_string(),
             Input::Tcp(input) => input.url(),
+            Input::Acknowledged(input) => input.tcp.url(),
         })
     }
 
@@ -287,7 +313,11 @@ impl<T: Send + 'static> Source<T> for ByteSource<T> {
                 Input::File(FileInput { path, follow })
             }
             Address::Tcp(address) => {
-                Input::Tcp(TcpInput::new(&address).with_handle(self.listener.clone()))
+                let tcp = TcpInput::new(&address).with_handle(self.listener.clone());
+                match &self.input {
+                    Input::Acknowledged(input) => Input::Acknowledged(input.at(tcp)),
+                    Input::File(_) | Input::Tcp(_) => Input::Tcp(tcp),
+                }
             }
             Address::Stdout | Address::Discard => {
                 return Err(ConnectorError::new(format!("cannot read from {address:?}"))

@@ -29,6 +29,7 @@ mod reader;
 mod tests;
 
 use accept::Hub;
+pub(super) use accept::reachable;
 use lane::Lane;
 pub(super) use reader::TcpReader;
 
@@ -148,7 +149,7 @@ impl TcpInput {
         self
     }
 
-    fn bind(&mut self) -> Result<SocketAddr, ConnectorError> {
+    pub(super) fn bind(&mut self) -> Result<SocketAddr, ConnectorError> {
         let listener = match self.listener.take() {
             Some(listener) => listener,
             None => TcpListener::bind(host_and_port(&self.address)?)
@@ -160,6 +161,14 @@ impl TcpInput {
         self.listener = Some(listener);
         self.handle.set(Some(bound));
         Ok(bound)
+    }
+
+    pub(super) fn take_listener(&mut self) -> Option<TcpListener> {
+        self.listener.take()
+    }
+
+    pub(super) fn max_connections(&self) -> usize {
+        self.max_connections
     }
 
     /// Takes the port; one partition per worker, unless set otherwise.

@@ -154,8 +154,11 @@ pub(crate) struct LoggedReader<T> {
     next: u64,
     /// What has been read while the log could not be written, with what the reader said.
     held: Option<(Taken<T>, Read)>,
-    /// What the reader had reached at the end of what is in the log.
+    /// What the reader had reached at the end of what is in the log; one that acknowledges says so itself.
     within: Position,
+    acknowledges: bool,
+    /// Syncs the file that is written.
+    sync: Option<Sync>,
 }
 
 impl<T: Message> LoggedReader<T> {
@@ -163,12 +166,17 @@ impl<T: Message> LoggedReader<T> {
         SourceLog { logs, source }: &SourceLog,
         partition: &str,
         from: Option<&Position>,
-        reader: Option<Box<dyn Reader<T>>>,
+        mut reader: Option<Box<dyn Reader<T>>>,
     ) -> Result<Self, ConnectorError> {
-        let next = match from {
-            Some(from) => from.get::<Place>()?.next,
-            None => 1,
-        };
+        let place = from.map(Position::get::<Place>).transpose()?;
+        let next = place.as_ref().map_or(1, |place| place.next);
+        let mut acknowledges = false;
+        if let Some(reader) = reader.as_mut().and_then(|reader| reader.acknowledging()) {
+            acknowledges = true;
+            if let Some(place) = place {
+                reader.recall_position(&place.within)?;
+            }
+        }
         let directory = logs.directory(source, partition);
         let replay = Replay::open(&directory, next).map_err(|error| failed(&error))?;
         let log = InputLog::open(&directory).map_err(|error| failed(&error))?;
@@ -177,6 +185,8 @@ impl<T: Message> LoggedReader<T> {
             .map_or_else(|| Position::of(0), |reader| reader.position());
         Ok(LoggedReader {
             within,
+            acknowledges,
+            sync: None,
             logs: Arc::clone(logs),
             source: source.clone(),
             partition: partition.to_owned(),
@@ -194,6 +204,10 @@ impl<T: Message> LoggedReader<T> {
             return Ok(false);
         };
         let path = self.logs.directory(&self.source, &self.partition);
+        let mut reader = self
+            .reader
+            .as_mut()
+            .and_then(|reader| reader.acknowledging());
         let found = replay.next(|entry| {
             while intake.next_number() < entry.number {
                 intake.skip();
@@ -212,6 +226,12 @@ impl<T: Message> LoggedReader<T> {
                         })?;
                     intake.reject(&bytes, ConnectorError::new(text));
                 }
+                Kind::Note => {
+                    if let Some(reader) = &mut reader {
+                        reader.recall(entry.bytes).map_err(Replaying::Record)?;
+                    }
+                    intake.skip();
+                }
             }
             Ok::<(), Replaying>(())
         });
@@ -221,6 +241,10 @@ impl<T: Message> LoggedReader<T> {
         })?;
         if !found {
             self.replay = None;
+            if let Some(reader) = reader {
+                input_log::sync_files(&path).map_err(|error| failed(&error))?;
+                reader.begin();
+            }
         }
         self.next = intake.next_number();
         Ok(found)
@@ -246,6 +270,18 @@ impl<T: Message> LoggedReader<T> {
                 .with_help("give the message type a form in serde's data model that can be written")
             })?;
         }
+        let reader = self
+            .reader
+            .as_mut()
+            .and_then(|reader| reader.acknowledging());
+        if let Some(note) = reader.and_then(|reader| reader.note()) {
+            let pushed = self.log.push(intake.next_number(), Kind::Note, |bytes| {
+                bytes.extend_from_slice(&note);
+                Ok::<(), ConnectorError>(())
+            });
+            pushed?;
+            intake.skip();
+        }
         self.append(intake, read)
     }
 
@@ -254,11 +290,23 @@ impl<T: Message> LoggedReader<T> {
             Ok(sync) => {
                 if let Some(sync) = sync {
                     let name = (self.source.clone(), self.partition.clone());
+                    self.sync = Some(sync.clone());
                     self.logs.lock().entry(name).or_default().push(sync);
                 }
+                let has_news = self.next < intake.next_number();
                 self.next = intake.next_number();
-                if let Some(reader) = &self.reader {
-                    self.within = reader.position();
+                if let Some(reader) = &mut self.reader {
+                    if has_news
+                        && let Some(sync) = self.sync.clone()
+                        && let Some(reader) = reader.acknowledging()
+                    {
+                        reader.logged(Arc::new(move || {
+                            sync.sync().map_err(|error| failed(&error))
+                        }));
+                    }
+                    if !self.acknowledges {
+                        self.within = reader.position();
+                    }
                 }
                 Ok(read)
             }
@@ -302,7 +350,10 @@ impl<T: Message> Reader<T> for LoggedReader<T> {
     fn position(&self) -> Position {
         Position::of(Place {
             next: self.next,
-            within: self.within.clone(),
+            within: match &self.reader {
+                Some(reader) if self.acknowledges => reader.position(),
+                _ => self.within.clone(),
+            },
         })
     }
 

@@ -1,6 +1,7 @@
 //! Failures: what users read when their code, their input or their output fails, and what is left of the
 //! messages and state objects for which it failed.
 
+mod acknowledged;
 mod connections;
 mod dead_letters;
 mod encoding;

@@ -156,7 +156,7 @@ impl Hub {
 }
 
 /// The address under which this process reaches its own listener.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(in crate::connectors) fn reachable(address: SocketAddr) -> SocketAddr {
     let host = match address.ip() {
         IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

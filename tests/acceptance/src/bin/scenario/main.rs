@@ -6,6 +6,7 @@
     reason = "computations take messages by reference, whatever their type"
 )]
 
+mod acknowledged;
 mod blocked_sink;
 mod client;
 mod diamond;
@@ -30,6 +31,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if std::env::var_os(signals::ADDRESS).is_some() {
         return signals::run();
+    }
+    if std::env::var_os(acknowledged::ADDRESS).is_some() {
+        return acknowledged::run();
     }
     let [scenario, workers] = arguments.as_slice() else {
         panic!("give the name of a scenario and a number of workers, not {arguments:?}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use wallaroo_core::{KeyGroupCount, NodeKind, Plan};
 use wallaroo_engine::{Limits, NodeCode, Run, StartError};
 
-use crate::durable::{self, StoreOptions};
+use crate::durable::{self, Checkpoints, StoreOptions};
 use crate::error::Error;
 use crate::graph::{Built, GraphNode, program};
 use crate::running::Running;
@@ -161,8 +161,12 @@ impl App {
         };
         let durable::Opened {
             resume,
-            mut checkpoints,
+            committer,
+            staged,
+            is_new,
         } = durable::open(&program, &durability, &options, store)?;
+        let mut checkpoints =
+            Checkpoints::new(committer, staged, store.interval(), resume.epoch, is_new);
         engine.listener = Some(checkpoints.listener());
         engine.resume = Some(resume);
         let run = Run::start(program, engine)?;

@@ -41,6 +41,8 @@
 //! the one module of the library that reads the environment: `WALLAROO_SEED` and `WALLAROO_SEEDS`, in tests.
 
 mod capture;
+#[doc(hidden)]
+pub mod durable;
 mod input;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -20,7 +20,7 @@ use super::committer::{Committer, Stopped};
 use super::staged::Staged;
 
 /// Epochs that may be uncommitted.
-const AHEAD: u64 = 3;
+pub(super) const AHEAD: u64 = 3;
 /// How long a failed write waits before it is tried again; doubled each time.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -135,9 +135,8 @@ impl CheckpointView {
 }
 
 impl Checkpoints {
-    pub(super) fn new(
+    pub(crate) fn new(
         committer: Committer,
-        collector: Arc<Collector>,
         staged: Arc<Staged>,
         interval: Duration,
         epoch: Epoch,
@@ -155,7 +154,7 @@ impl Checkpoints {
             ..State::default()
         };
         let shared = Arc::new(Shared {
-            collector,
+            collector: Arc::default(),
             staged: Arc::clone(&staged),
             interval,
             state: Mutex::new(state),

@@ -17,12 +17,11 @@ use wallaroo_engine::{
 use wallaroo_store::checkpointer::{Recovered, StartFrom};
 use wallaroo_store::commit::{Commit, PlanIdentity, SinkIdentity, SinkState, StateIdentity};
 use wallaroo_store::loader::Loader;
+use wallaroo_store::lock::Lock;
 use wallaroo_store::outbox::read_outbox;
 use wallaroo_store::plan_check::{Allowed, compare};
 use wallaroo_store::{OpenOptions, Storage, Store, StoreError, storage};
 
-use super::checkpoints::Checkpoints;
-use super::collector::Collector;
 use super::committer::Committer;
 use super::input::{InputLogs, SourceDurability, SourceLog};
 use super::options::StoreOptions;
@@ -33,7 +32,41 @@ use crate::error::{Error, ErrorKind};
 /// A store that is open, for an application that does not run yet.
 pub(crate) struct Opened {
     pub(crate) resume: Resume,
-    pub(crate) checkpoints: Checkpoints,
+    pub(crate) committer: Committer,
+    pub(crate) staged: Arc<Staged>,
+    /// Whether nothing had been committed in it before.
+    pub(crate) is_new: bool,
+}
+
+/// Where an application is kept, and what that needs of the outside.
+pub(crate) struct Place {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) lock: Option<Lock>,
+    /// The directory of the input logs; without one sources that cannot replay are not logged.
+    pub(crate) input: Option<PathBuf>,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) clock: Box<dyn Fn() -> u64 + Send>,
+    /// Numbers that nobody else draws.
+    pub(crate) nonces: Box<dyn FnMut() -> u128 + Send>,
+}
+
+impl Place {
+    fn at(with: &StoreOptions) -> Result<Self, Error> {
+        let opening = if with.take_over {
+            storage::open_in_spite_of_lock
+        } else {
+            storage::open
+        };
+        let (storage, lock) = opening(&with.address).map_err(|error| store_error(&error))?;
+        let clock = SystemClock::new();
+        Ok(Place {
+            storage,
+            lock,
+            input: input_directory(&with.address),
+            clock: Box::new(move || clock.now().0 / 1_000_000),
+            nonces: Box::new(super::nonce::random),
+        })
+    }
 }
 
 /// Opens the store.
@@ -43,23 +76,31 @@ pub(crate) fn open(
     options: &Options,
     with: &StoreOptions,
 ) -> Result<Opened, Error> {
-    let opening = if with.take_over {
-        storage::open_in_spite_of_lock
-    } else {
-        storage::open
-    };
-    let (storage, lock) = opening(&with.address).map_err(|error| store_error(&error))?;
+    open_in(Place::at(with)?, program, durability, options, with)
+}
+
+/// Opens the store in a place, whatever address the options have.
+pub(crate) fn open_in(
+    place: Place,
+    program: &Program,
+    durability: &BTreeMap<String, SourceDurability>,
+    options: &Options,
+    with: &StoreOptions,
+) -> Result<Opened, Error> {
+    let Place {
+        storage,
+        lock,
+        input,
+        clock,
+        nonces,
+    } = place;
     let staged = Arc::new(Staged::new(options.limits.staged_bytes));
     let mut sinks = sinks(program, &staged.kept())?;
     known_sinks(&with.reset_sinks, &sinks)?;
     let plan = identity(&program.plan, options, &sinks);
-    let open_options = open_options(
-        &program.plan.application,
-        options,
-        with,
-        plan.clone(),
-        Arc::clone(&storage),
-    );
+    let (application, groups) = (&program.plan.application, options.key_groups.get());
+    let open_options = OpenOptions::new(application, groups, clock, nonces);
+    let open_options = self::open_options(open_options, with, plan.clone(), Arc::clone(&storage));
     let opened = Store::open(Arc::clone(&storage), open_options);
     let (store, recovered) = opened.map_err(|error| store_error(&error))?;
     let is_new = recovered.is_none();
@@ -70,7 +111,7 @@ pub(crate) fn open(
     let loader = Arc::new(loader.map_err(|error| store_error(&error))?);
     let plan = with_stored_names(plan, &commit.plan, &loader, with, store.generation());
     let sink_states = resume_sinks(&mut sinks, &commit, &*storage, with)?;
-    let logs = input_directory(&with.address).map(|root| Arc::new(InputLogs::new(root)));
+    let logs = input.map(|root| Arc::new(InputLogs::new(root)));
     if let Some(logs) = &logs {
         for (source, told) in durability {
             // A program runs once, so this is told once.
@@ -100,17 +141,11 @@ pub(crate) fn open(
         let made = committer.savepoint(name);
         made.map_err(|error| store_error(&error))?;
     }
-    let collector = Arc::new(Collector::default());
     Ok(Opened {
-        checkpoints: Checkpoints::new(
-            committer,
-            collector,
-            staged,
-            with.interval(),
-            resume.epoch,
-            is_new,
-        ),
         resume,
+        committer,
+        staged,
+        is_new,
     })
 }
 
@@ -179,20 +214,11 @@ fn identity(
 }
 
 fn open_options(
-    application: &str,
-    options: &Options,
+    mut open: OpenOptions,
     with: &StoreOptions,
     plan: PlanIdentity,
     storage: Arc<dyn Storage>,
 ) -> OpenOptions {
-    let clock = SystemClock::new();
-    let clock = Box::new(move || clock.now().0 / 1_000_000);
-    let mut open = OpenOptions::new(
-        application,
-        options.key_groups.get(),
-        clock,
-        Box::new(super::nonce::random),
-    );
     open.take_over = with.take_over;
     open.retain = with.retain;
     open.process = format!("process {}", std::process::id());

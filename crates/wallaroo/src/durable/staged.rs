@@ -11,7 +11,7 @@ use wallaroo_engine::host::Kept;
 use crate::connectors::Ask;
 
 /// What is kept of the open epoch.
-pub(super) struct Staged {
+pub(crate) struct Staged {
     limit: usize,
     bytes: AtomicUsize,
     /// Lets the next epoch begin.

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use wallaroo::{App, Context, DeadLetter, Encoded, OnError, Pipeline, State, Stream, source};
 
 use crate::case::Case;
-use crate::input::{Asked, Item, Records};
+use crate::durable::disk::Disk;
+use crate::input::{Asked, Death, Item, Records};
 use crate::model::{extractor_panics, fails, forgets, is_yes, key_of, keyed, made, panics};
 use crate::observe::{Call, History, Json, Kept, KeptRows, Notes};
 use crate::topology::{Failing, KeyKind, Makes, Node};
@@ -42,6 +43,12 @@ pub fn node_name(node: usize) -> String {
     format!("n{node}")
 }
 
+/// The name of the dead-letter sink of a node.
+#[must_use]
+pub fn dead_name(node: usize) -> String {
+    format!("{} (dead)", node_name(node))
+}
+
 struct Builder<'a> {
     case: &'a Case,
     /// What each node's consumers have still to take.
@@ -49,6 +56,7 @@ struct Builder<'a> {
     left: Vec<usize>,
     built: Built,
     requests: Arc<Mutex<Option<Sender<Asked>>>>,
+    outside: Option<&'a Outside>,
 }
 
 /// Builds the application of a case. Sources send their requests to `requests`.
@@ -57,6 +65,19 @@ struct Builder<'a> {
 /// When the topology is not valid.
 #[must_use]
 pub fn build(case: &Case, requests: Arc<Mutex<Option<Sender<Asked>>>>) -> Built {
+    build_in(case, requests, None)
+}
+
+/// As [`build`], with sinks and sources in an outside world, if there is one.
+///
+/// # Panics
+/// When the topology is not valid.
+#[must_use]
+pub fn build_in(
+    case: &Case,
+    requests: Arc<Mutex<Option<Sender<Asked>>>>,
+    outside: Option<&Outside>,
+) -> Built {
     let nodes = &case.topology.nodes;
     let mut left = vec![0; nodes.len()];
     for input in nodes.iter().flat_map(Node::inputs) {
@@ -73,6 +94,7 @@ pub fn build(case: &Case, requests: Arc<Mutex<Option<Sender<Asked>>>>) -> Built 
             notes: Notes::default(),
         },
         requests,
+        outside,
     };
     let mut pipelines = Vec::new();
     for node in 0..nodes.len() {
@@ -83,6 +105,15 @@ pub fn build(case: &Case, requests: Arc<Mutex<Option<Sender<Asked>>>>) -> Built 
         built.app = built.app.add(pipeline);
     }
     built
+}
+
+/// What lies outside of a process that can die.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    /// Where sinks write to.
+    pub disk: Disk,
+    /// Whether the process is dead.
+    pub death: Death,
 }
 
 impl Builder<'_> {
@@ -98,10 +129,17 @@ impl Builder<'_> {
         stream.expect("nodes stand after their inputs")
     }
 
-    fn kept<M>(into: &mut Shared<M>, node: usize, slow: bool) -> Kept<M> {
+    fn kept<M>(
+        into: &mut Shared<M>,
+        outside: Option<&Outside>,
+        name: &str,
+        node: usize,
+        slow: bool,
+    ) -> Kept<M> {
         let kept = Arc::default();
         into.insert(node, Arc::clone(&kept));
-        Kept { kept, slow }
+        let file = outside.map(|outside| outside.disk.file(name));
+        Kept { kept, slow, file }
     }
 
     fn with_policy(&mut self, node: usize, failing: Failing, stream: Stream<Item>) -> Stream<Item> {
@@ -109,8 +147,8 @@ impl Builder<'_> {
             Failing::Never => stream,
             Failing::Skip => stream.on_error(OnError::Skip),
             Failing::DeadLetter { encoded } => {
-                let kept = Self::kept(&mut self.built.dead, node, false);
-                let name = format!("{} (dead)", node_name(node));
+                let name = dead_name(node);
+                let kept = Self::kept(&mut self.built.dead, self.outside, &name, node, false);
                 if encoded {
                     stream.dead_letter(name, Encoded::new(KeptRows(kept), Json))
                 } else {
@@ -124,6 +162,7 @@ impl Builder<'_> {
         let stream = match self.case.topology.nodes[node].clone() {
             Node::Source { failing, .. } => {
                 let records = Records {
+                    death: self.outside.map(|outside| outside.death.clone()),
                     partitions: self.case.records[&node].clone(),
                     requests: Arc::clone(&self.requests),
                 };
@@ -183,8 +222,8 @@ impl Builder<'_> {
                 slow,
             } => {
                 let stream = self.stream(input);
-                let kept = Self::kept(&mut self.built.sinks, node, slow);
                 let name = node_name(node);
+                let kept = Self::kept(&mut self.built.sinks, self.outside, &name, node, slow);
                 pipelines.push(if encoded {
                     stream.to_sink(name, Encoded::new(KeptRows(kept), Json))
                 } else {

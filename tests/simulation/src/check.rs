@@ -60,7 +60,7 @@ pub fn compare(case: &Case, observed: &Observed) -> Result<(), String> {
     epochs(case, observed, &objects)
 }
 
-fn same_groups(
+pub(crate) fn same_groups(
     case: &Case,
     node: usize,
     what: &str,
@@ -95,13 +95,13 @@ fn same_groups(
     ))
 }
 
-fn sinks(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), String> {
+pub(crate) fn sinks(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), String> {
     observed.sinks.iter().try_for_each(|(node, got)| {
         same_groups(case, *node, "output", got, expected.arrived.get(node))
     })
 }
 
-fn dead_letters(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), String> {
+pub(crate) fn dead_letters(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), String> {
     for (node, letters) in &observed.dead {
         let mut items = Vec::new();
         for letter in letters {
@@ -148,7 +148,7 @@ fn kind_before(case: &Case, node: usize) -> Option<KeyKind> {
     }
 }
 
-fn calls(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), String> {
+pub(crate) fn calls(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), String> {
     let mut by_node: BTreeMap<usize, Vec<Item>> = BTreeMap::new();
     for call in &observed.calls {
         by_node
@@ -167,7 +167,7 @@ fn calls(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), St
 
 /// Where parts of a stream meet again without an exchange in between, what is made of one record comes before
 /// what is made of the next.
-fn meetings(case: &Case, observed: &Observed) -> Result<(), String> {
+pub(crate) fn meetings(case: &Case, observed: &Observed) -> Result<(), String> {
     let ways = Ways::of(&case.topology);
     let mut places: BTreeMap<String, Vec<(usize, &Item)>> = BTreeMap::new();
     for (node, items) in &observed.sinks {
@@ -202,9 +202,9 @@ fn meetings(case: &Case, observed: &Observed) -> Result<(), String> {
 }
 
 /// The objects by name of the state and key, as people read it.
-type Replayed = BTreeMap<(String, String), History>;
+pub(crate) type Replayed = BTreeMap<(String, String), History>;
 
-fn apply(case: &Case, call: &Call, objects: &mut Replayed) {
+pub(crate) fn apply(case: &Case, call: &Call, objects: &mut Replayed) {
     let Node::State {
         failing,
         forgets: may_forget,
@@ -224,7 +224,7 @@ fn apply(case: &Case, call: &Call, objects: &mut Replayed) {
 }
 
 /// The objects after these calls, each of which must have found its object as the ones before had left it.
-fn replay(case: &Case, calls: &[Call]) -> Result<Replayed, String> {
+pub(crate) fn replay(case: &Case, calls: &[Call]) -> Result<Replayed, String> {
     let mut objects = Replayed::new();
     for (index, call) in calls.iter().enumerate() {
         let place = (state_name(call.state), call.key.clone());
@@ -241,7 +241,7 @@ fn replay(case: &Case, calls: &[Call]) -> Result<Replayed, String> {
 }
 
 /// Messages carry what their stages had counted.
-fn counts(case: &Case, observed: &Observed) -> Result<(), String> {
+pub(crate) fn counts(case: &Case, observed: &Observed) -> Result<(), String> {
     let mut counted: BTreeMap<(usize, Item), Vec<u64>> = BTreeMap::new();
     for call in &observed.calls {
         let place = (call.node, trace(&call.item, call.item.route.len(), case));
@@ -340,12 +340,20 @@ fn epochs(case: &Case, observed: &Observed, at_the_end: &Replayed) -> Result<(),
     same_objects("the end", &objects, at_the_end)
 }
 
-fn same_objects(when: &str, objects: &Objects, expected: &Replayed) -> Result<(), String> {
+pub(crate) fn same_objects(when: &str, objects: &Objects, expected: &Replayed) -> Result<(), String> {
     let objects: Replayed = objects
         .iter()
         .map(|((state, key), object)| ((state.clone(), key.to_string()), *object))
         .collect();
-    if objects == *expected {
+    same_replayed(when, &objects, expected)
+}
+
+pub(crate) fn same_replayed(
+    when: &str,
+    objects: &Replayed,
+    expected: &Replayed,
+) -> Result<(), String> {
+    if objects == expected {
         return Ok(());
     }
     let places = objects.keys().chain(expected.keys());

@@ -137,9 +137,21 @@ pub fn partition_name(partition: usize) -> String {
     format!("p{partition}")
 }
 
+/// Asked before each read whether the process is dead.
+#[derive(Clone)]
+pub struct Death(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl std::fmt::Debug for Death {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Death")
+    }
+}
+
 /// A source of given records.
 #[derive(Debug)]
 pub struct Records {
+    /// If the process can die.
+    pub death: Option<Death>,
     /// By partition.
     pub partitions: Vec<Vec<Record>>,
     /// Where requests go; shared, and given up when the readers are gone.
@@ -154,20 +166,29 @@ impl Source<Item> for Records {
     fn open(
         &mut self,
         partition: &str,
-        _: Option<&Position>,
+        from: Option<&Position>,
         waker: &Waker,
     ) -> Result<Box<dyn Reader<Item>>, ConnectorError> {
         let index: usize = partition[1..].parse().expect("names are p and a number");
+        let read: u64 = from.map(Position::get).transpose()?.unwrap_or(0);
+        let mut records = std::mem::take(&mut self.partitions[index]);
+        records.drain(..read as usize);
         Ok(Box::new(RecordReader {
-            records: std::mem::take(&mut self.partitions[index]).into(),
-            read: 0,
+            death: self.death.clone(),
+            records: records.into(),
+            read,
             requests: self.requests.lock().expect("nobody panics with it").clone(),
             waker: waker.clone(),
         }))
     }
+
+    fn replays(&self) -> bool {
+        true
+    }
 }
 
 struct RecordReader {
+    death: Option<Death>,
     records: std::collections::VecDeque<Record>,
     read: u64,
     requests: Option<Sender<Asked>>,
@@ -188,6 +209,9 @@ impl RecordReader {
 
 impl Reader<Item> for RecordReader {
     fn read(&mut self, intake: &mut Intake<Item>) -> Result<Read, ConnectorError> {
+        if self.death.as_ref().is_some_and(|Death(is_dead)| is_dead()) {
+            return Err(ConnectorError::new("the process is dead"));
+        }
         while intake.has_room() {
             let Some(record) = self.records.front_mut() else {
                 return Ok(Read::End);

@@ -18,6 +18,7 @@
 pub mod build;
 pub mod case;
 pub mod check;
+pub mod durable;
 pub mod input;
 pub mod model;
 pub mod observe;

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
-use wallaroo::{ConnectorError, Encoder, Rows, Sink, Write, Writer};
-use wallaroo_core::{StoredKey, Waker};
+use wallaroo::{ConnectorError, Encoder, Position, Rows, Sink, Write, Writer};
+use wallaroo_core::{Publisher, StoredKey, Waker};
 use wallaroo_engine::{Epoch, EpochListener, SourcePosition};
 use wallaroo_state::StateChanges;
 
 use crate::build::Shared;
+use crate::durable::disk::File;
 use crate::input::{Item, mix};
 
 /// A state object: it remembers enough to tell in which order it was called.
@@ -208,9 +209,12 @@ pub struct Kept<M> {
     pub kept: Arc<Mutex<Vec<M>>>,
     /// Whether it is often full.
     pub slow: bool,
+    /// Where it writes to instead, if processes can die.
+    pub file: Option<File>,
 }
 
 struct Keeper<M> {
+    file: Option<File>,
     kept: Arc<Mutex<Vec<M>>>,
     slow: bool,
     calls: usize,
@@ -237,9 +241,17 @@ impl<M> Keeper<M> {
     }
 }
 
-impl<M: Send + 'static> Sink<Vec<M>> for Kept<M> {
+impl<M: Serialize + Send + 'static> Sink<Vec<M>> for Kept<M> {
+    fn resume(&mut self, from: Option<&Position>) -> Result<Option<Position>, ConnectorError> {
+        match &self.file {
+            Some(file) => file.resume_writing(from),
+            None => Ok(None),
+        }
+    }
+
     fn open(&mut self, waker: &Waker) -> Result<Box<dyn Writer<Vec<M>>>, ConnectorError> {
         Ok(Box::new(Keeper {
+            file: self.file.clone(),
             kept: Arc::clone(&self.kept),
             slow: self.slow,
             calls: 0,
@@ -248,14 +260,24 @@ impl<M: Send + 'static> Sink<Vec<M>> for Kept<M> {
     }
 }
 
-impl<M: Send> Writer<Vec<M>> for Keeper<M> {
+impl<M: Serialize + Send> Writer<Vec<M>> for Keeper<M> {
     fn write(&mut self, messages: &mut Vec<M>) -> Result<Write, ConnectorError> {
         let count = self.portion(messages.len());
+        if let Some(file) = &self.file {
+            for message in messages.drain(..count) {
+                file.write(&serde_json::to_vec(&message).expect("messages have a JSON form"));
+            }
+            return Ok(self.answer(messages.len()));
+        }
         self.kept
             .lock()
             .expect("nobody panics with it")
             .extend(messages.drain(..count));
         Ok(self.answer(messages.len()))
+    }
+
+    fn checkpoint(&mut self) -> Result<Option<Position>, ConnectorError> {
+        Ok(self.file.as_ref().and_then(File::synced))
     }
 }
 
@@ -264,8 +286,14 @@ impl<M: Send> Writer<Vec<M>> for Keeper<M> {
 pub struct KeptRows<M>(pub Kept<M>);
 
 impl<M: serde::de::DeserializeOwned + Send + 'static> Sink<Rows> for KeptRows<M> {
+    fn publisher(&mut self) -> Result<Option<Box<dyn Publisher>>, ConnectorError> {
+        let file = self.0.file.as_ref();
+        Ok(file.map(|file| Box::new(file.publisher()) as Box<dyn Publisher>))
+    }
+
     fn open(&mut self, waker: &Waker) -> Result<Box<dyn Writer<Rows>>, ConnectorError> {
         Ok(Box::new(Keeper::<M> {
+            file: None,
             kept: Arc::clone(&self.0.kept),
             slow: self.0.slow,
             calls: 0,

@@ -20,7 +20,7 @@ use crate::input::{Asked, Item, Request};
 use crate::observe::{Call, Heard, Listener};
 
 /// No case takes longer, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a run has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub fn run(case: &Case, mode: Mode) -> Result<Observed, String> {
     })
 }
 
-fn answer(run: &Run, asked: &Receiver<Asked>) {
+pub(crate) fn answer(run: &Run, asked: &Receiver<Asked>) {
     while let Ok(Asked { request, done }) = asked.recv_timeout(PATIENCE) {
         match request {
             Request::Rescale(workers) => {
@@ -129,7 +129,7 @@ fn taken<M>(shared: &Shared<M>) -> BTreeMap<usize, Vec<M>> {
 }
 
 /// Keeps the panics that the stages of a case make on purpose out of the output.
-fn without_expected_panics() {
+pub(crate) fn without_expected_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let report = panic::take_hook();

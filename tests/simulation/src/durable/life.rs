@@ -1,0 +1,422 @@
+//! The life of an application: one process after another, until all input is committed.
+//!
+//! **Invariants.** Everything is drawn from the seed of the life. After a bounded number of processes nothing fails any more, so
+//! that every life ends.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wallaroo::testing::durable::{self, Place, Ready};
+use wallaroo::{App, ErrorKind, KeyGroupCount, Limits, StoreOptions, iter, source, testing};
+use wallaroo_core::SimulatedClock;
+use wallaroo_engine::{
+    Epoch, EpochListener, Options, Outcome, Random, Run, Simulation, SinkOutput, SourcePosition,
+};
+use wallaroo_state::StateChanges;
+use wallaroo_store::inspect::Inspector;
+use wallaroo_store::testing::{Faults, Faulty, Memory};
+
+use super::disk::Disk;
+use super::judge::{Files, Judge, newest};
+use super::mortal::Mortal;
+pub use super::process::Moments;
+use super::process::{Fate, Moment, Process, Sleep};
+use crate::build::{Built, Outside, build_in};
+use crate::case::Case;
+use crate::input::Death;
+use crate::observe::Call;
+use crate::run::{PATIENCE, answer, without_expected_panics};
+
+/// After so many processes nothing fails any more.
+const FAILING: u64 = 6;
+
+/// The calls of a process.
+type Calls = Arc<Mutex<Vec<Call>>>;
+
+/// A life.
+pub struct Life {
+    case: Case,
+    memory: Memory,
+    faulty: Arc<Faulty>,
+    disk: Disk,
+    judge: Mutex<Judge>,
+    /// The calls of the process that has last tried to append a commit.
+    appender: Mutex<Calls>,
+    random: Mutex<Random>,
+    processes: AtomicU64,
+    met: Arc<Mutex<Moments>>,
+    /// Made processes have these fates, the first one first, instead of drawn ones.
+    fates: Mutex<Vec<Fate>>,
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life").field("case", &self.case).finish_non_exhaustive()
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    AtTheEnd,
+    Early,
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Life {
+    /// A life of an application; its random numbers begin with those of the case's seed.
+    #[must_use]
+    pub fn new(case: Case) -> Arc<Self> {
+        let memory = Memory::new();
+        let seed = case.seed;
+        let met = Arc::default();
+        let nobody = Process::new(0, None, Random::new(seed), None, Arc::clone(&met));
+        let faults = Faults { seed, ..Faults::default() };
+        Arc::new(Life {
+            judge: Mutex::new(Judge::new(case.clone())),
+            disk: Disk::new(memory.clone(), Arc::new(nobody)),
+            faulty: Arc::new(Faulty::new(Arc::new(memory.clone()), faults)),
+            memory,
+            case,
+            appender: Mutex::default(),
+            random: Mutex::new(Random::new(seed ^ 0x0d15_ea5e)),
+            processes: AtomicU64::new(0),
+            met,
+            fates: Mutex::default(),
+        })
+    }
+
+    /// Gives the first processes these fates.
+    #[must_use]
+    pub fn with_fates(self: Arc<Self>, fates: impl IntoIterator<Item = Fate>) -> Arc<Self> {
+        lock(&self.fates).extend(fates);
+        self
+    }
+
+    /// Lives it to its end; returns what was met.
+    ///
+    /// # Panics
+    /// When what is stored or published is not what the model says, or a process fails without a reason.
+    pub fn live(self: &Arc<Self>) -> Moments {
+        without_expected_panics();
+        while self.process(0) == Ended::Early {
+            self.between(0);
+        }
+        self.between(0);
+        assert!(lock(&self.judge).is_at_the_end(), "the last process ended before its input");
+        // Nothing happens to an application whose input has ended.
+        self.processes.fetch_add(FAILING, Ordering::SeqCst);
+        let number = lock(&self.judge).number();
+        while self.process(0) == Ended::Early {}
+        self.observe();
+        assert_eq!(lock(&self.judge).number(), number, "there was nothing to commit");
+        self.check_files(Files::Exact);
+        lock(&self.met).clone()
+    }
+
+    fn draw(&self) -> u64 {
+        lock(&self.random).draw()
+    }
+
+    fn below(&self, bound: usize) -> usize {
+        lock(&self.random).below(bound)
+    }
+
+    fn one_in(&self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    fn fate(&self, number: u64, depth: usize) -> Option<Fate> {
+        let mut fates = lock(&self.fates);
+        if !fates.is_empty() {
+            return Some(fates.remove(0));
+        }
+        drop(fates);
+        let fails = number < FAILING && !self.one_in(8);
+        fails.then(|| Fate::random(&mut lock(&self.random), depth == 0))
+    }
+
+    /// A process has ended: power may fail, commits are looked at, others may try to start.
+    fn between(&self, depth: usize) {
+        if depth == 0 && self.one_in(2) {
+            self.faulty.power_loss();
+            self.disk.power_loss(&mut lock(&self.random));
+            *lock(&self.met).entry(Moment::PowerLoss).or_default() += 1;
+        }
+        self.observe();
+        if self.one_in(4) {
+            self.misfit();
+        }
+    }
+
+    /// Looks for a commit that was made by a process that never knew.
+    fn observe(&self) {
+        let calls = Arc::clone(&lock(&self.appender));
+        let calls = lock(&calls).clone();
+        self.judged(|judge| judge.observe(&self.memory, &calls));
+        let inspector = Inspector::open(Arc::new(self.memory.clone()));
+        let Ok(inspector) = inspector else { return };
+        for verified in inspector.verify().unwrap_or_else(|error| panic!("{error}")) {
+            if let Err(error) = verified.result {
+                panic!("{error}");
+            }
+        }
+    }
+
+    fn judged(&self, judge: impl FnOnce(&mut Judge) -> Result<(), String>) {
+        let result = judge(&mut lock(&self.judge));
+        if let Err(error) = result {
+            panic!("{error}");
+        }
+    }
+
+    fn check_files(&self, which: Files) {
+        self.judged(|judge| judge.files(&self.disk, which));
+    }
+
+    /// An application that does not fit the store cannot be started, and changes nothing.
+    fn misfit(&self) {
+        let Ok(Some(_)) = newest(&self.memory) else { return };
+        let before = self.memory.objects();
+        let other = source("other", iter([1u64])).to(|_: &u64| {});
+        let app = App::new("case").add(other.end());
+        let place = Place {
+            storage: Arc::new(self.memory.clone()),
+            input: None,
+            clock: Box::new(|| 0),
+            nonces: Box::new(|| 1 << 100),
+            committed: Box::new(|_| {}),
+            tries_again: Box::new(|_| false),
+        };
+        let options = self.options(1);
+        let with = StoreOptions::new("memory");
+        let error = durable::open(&app, &options, &with, place).expect_err("it does not fit");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+        assert_eq!(before, self.memory.objects(), "a start that was refused changed the store");
+        *lock(&self.met).entry(Moment::Misfit).or_default() += 1;
+    }
+
+    fn options(&self, workers: usize) -> wallaroo::Options {
+        wallaroo::Options {
+            key_groups: KeyGroupCount::new(self.case.key_groups).expect("a case has key groups"),
+            ..wallaroo::Options::with_workers(workers)
+        }
+    }
+
+    /// Runs one process.
+    fn process(self: &Arc<Self>, depth: usize) -> Ended {
+        let number = self.processes.fetch_add(1, Ordering::SeqCst);
+        let fate = self.fate(number, depth);
+        let random = Random::new(self.draw());
+        let life = Arc::clone(self);
+        let sleep: Option<Sleep> = (depth == 0).then(|| Box::new(move || life.take_over()) as Sleep);
+        let process = Process::new(number, fate, random, sleep, Arc::clone(&self.met));
+        let process = Arc::new(process);
+        let weather = Arc::new(Mutex::new(self.weather(number)));
+        self.faulty.set_faults(lock(&weather).clone());
+        let dying = Arc::clone(&process);
+        let outside = Outside {
+            disk: self.disk.seen_by(Arc::clone(&process)),
+            death: Death(Arc::new(move || {
+                if dying.meets(Moment::Reading) {
+                    dying.die();
+                }
+                dying.is_dead()
+            })),
+        };
+        let (requests, asked) = channel();
+        let requests = Arc::new(Mutex::new(Some(requests)));
+        let Built { app, notes, .. } = build_in(&self.case, Arc::clone(&requests), Some(&outside));
+        let opening = Arc::new(AtomicBool::new(true));
+        let workers = 1 + self.below(4);
+        let place = self.place(&process, &weather, &opening, &notes.calls);
+        let with = StoreOptions::new("memory").retain(1 + self.below(3));
+        let opened = durable::open(&app, &self.options(workers), &with, place);
+        let Ready { program, resume, commits } = match opened {
+            Ok(ready) => ready,
+            Err(_) if process.is_dead() => return Ended::Early,
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Ended::Early,
+            Err(error) => panic!("{error}"),
+        };
+        opening.store(false, Ordering::SeqCst);
+        self.check_recovered(u64::from(resume.epoch.0));
+        let listener = Reporter { listener: commits.listener(), process: Arc::clone(&process) };
+        let options = Options {
+            workers: NonZeroUsize::new(workers).expect("a process has workers"),
+            groups: KeyGroupCount::new(self.case.key_groups).expect("a case has key groups"),
+            limits: Limits { credit_bytes: self.case.limit_bytes, queued_bytes: self.case.limit_bytes },
+            clock: Arc::new(SimulatedClock::starting_at(testing::START)),
+            listener: Some(Arc::new(listener)),
+            resume: Some(resume),
+            simulation: Some(Simulation {
+                seed: self.draw(),
+                epoch_every: Some(1 + self.below(10)),
+            }),
+            ..Options::default()
+        };
+        let run = Run::start(program, options).unwrap_or_else(|error| panic!("{error}"));
+        lock(&requests).take();
+        answer(&run, &asked);
+        let Some(outcome) = run.wait_timeout(PATIENCE) else {
+            // Its threads cannot be ended, only left behind.
+            std::mem::forget(run);
+            panic!("the run does not end");
+        };
+        drop(run);
+        let failure = commits.failure();
+        match outcome {
+            Outcome::Completed if failure.is_none() && !process.is_dead() => {
+                self.observe();
+                self.check_files(Files::Exact);
+                Ended::AtTheEnd
+            }
+            _ if process.is_dead() || process.has_slept() => Ended::Early,
+            Outcome::Failed(failure) if failure.to_string().contains("injected") => Ended::Early,
+            Outcome::Completed => panic!("commits ended: {failure:?}"),
+            Outcome::Failed(failure) => panic!("{failure}"),
+        }
+    }
+
+    /// What fails in passing.
+    fn weather(&self, number: u64) -> Faults {
+        let seed = self.draw();
+        if number >= FAILING || self.one_in(3) {
+            return Faults { seed, ..Faults::default() };
+        }
+        Faults {
+            seed,
+            before_per_mille: self.below(60) as u32,
+            after_per_mille: self.below(60) as u32,
+            space_bytes: self.one_in(4).then(|| 2000 + self.below(20_000) as u64),
+            dies_at_call: None,
+        }
+    }
+
+    fn place(
+        self: &Arc<Self>,
+        process: &Arc<Process>,
+        weather: &Arc<Mutex<Faults>>,
+        opening: &Arc<AtomicBool>,
+        calls: &Calls,
+    ) -> Place {
+        let (life, calls_of_process) = (Arc::clone(self), Arc::clone(calls));
+        let mortal = Mortal {
+            faulty: Arc::clone(&self.faulty),
+            memory: self.memory.clone(),
+            process: Arc::clone(process),
+            weather: Arc::clone(weather),
+            opening: Arc::clone(opening),
+            appending: Box::new(move || *lock(&life.appender) = Arc::clone(&calls_of_process)),
+        };
+        let mut drawn = u128::from(process.number) << 64;
+        let life = Arc::clone(self);
+        let (calls, owner, after) = (Arc::clone(calls), Arc::clone(process), Arc::clone(weather));
+        let committed = move |_| {
+            if owner.has_slept() {
+                // What it had committed before it slept was looked at by who took over.
+                let found = newest(&life.memory).unwrap_or_else(|error| panic!("{error}"));
+                let known = lock(&life.judge).number();
+                assert_eq!(found.map(|(number, _)| number), Some(known), "a process that was taken over commits");
+                return;
+            }
+            let calls = lock(&calls).clone();
+            life.judged(|judge| judge.observe(&life.memory, &calls));
+            life.check_files(Files::Published);
+            // The store goes away for a while.
+            if owner.one_in(15) && owner.number < FAILING {
+                owner.note(Moment::Unreachable);
+                life.faulty.set_faults(Faults { before_per_mille: 1000, ..lock(&after).clone() });
+            }
+        };
+        let (life, owner, weather) = (Arc::clone(self), Arc::clone(process), Arc::clone(weather));
+        let tries_again = move |cause: &str| {
+            if cause.contains("no space left") && owner.one_in(3) {
+                owner.note(Moment::Full);
+                lock(&weather).space_bytes = None;
+            }
+            if owner.one_in(4) {
+                life.faulty.set_faults(lock(&weather).clone());
+            }
+            owner.one_in(2)
+        };
+        Place {
+            storage: Arc::new(mortal),
+            input: None,
+            clock: Box::new(|| 0),
+            nonces: Box::new(move || {
+                drawn += 1;
+                drawn
+            }),
+            committed: Box::new(committed),
+            tries_again: Box::new(tries_again),
+        }
+    }
+
+    /// Everything committed is published, and the run begins behind it.
+    fn check_recovered(&self, epoch: u64) {
+        self.observe();
+        let newest = newest(&self.memory).unwrap_or_else(|error| panic!("{error}"));
+        let (_, commit) = newest.expect("the first commit is made when a store is opened");
+        assert_eq!(commit.epoch, epoch, "it goes on from the newest commit");
+        self.check_files(Files::Published);
+    }
+
+    /// Another process runs while one sleeps: true when it has taken over.
+    fn take_over(self: &Arc<Self>) -> bool {
+        let before = self.last_record();
+        self.process(1);
+        self.between(1);
+        self.last_record() != before
+    }
+
+    fn last_record(&self) -> Option<String> {
+        let objects = self.memory.objects();
+        objects.keys().rfind(|name| name.starts_with("log/")).cloned()
+    }
+}
+
+/// Lets a process die between the reports of workers.
+struct Reporter {
+    listener: Arc<dyn EpochListener>,
+    process: Arc<Process>,
+}
+
+impl Reporter {
+    fn reports(&self) -> bool {
+        if self.process.meets(Moment::Reporting) {
+            self.process.die();
+        }
+        !self.process.is_dead()
+    }
+}
+
+impl EpochListener for Reporter {
+    fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<StateChanges>) {
+        if self.reports() {
+            self.listener.states_changed(epoch, worker, changes);
+        }
+    }
+
+    fn sink_reached(&self, epoch: Epoch, output: SinkOutput) {
+        if self.reports() {
+            self.listener.sink_reached(epoch, output);
+        }
+    }
+
+    fn epoch_ended(&self, epoch: Epoch, positions: Vec<SourcePosition>) {
+        if !self.process.is_dead() {
+            self.listener.epoch_ended(epoch, positions);
+        }
+    }
+
+    fn generation_ended(&self) {
+        if !self.process.is_dead() {
+            self.listener.generation_ended();
+        }
+    }
+}

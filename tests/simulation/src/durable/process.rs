@@ -1,0 +1,251 @@
+//! A process that can die, and the moments at which it does.
+//!
+//! **Invariants.** What a dead process tries has no effect.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wallaroo_engine::Random;
+
+/// Where a process may die. The numbers are those of the table in docs/reliability.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Moment {
+    /// 4: messages are handled, the epoch is open.
+    Reading,
+    /// 5: a segment is partly written.
+    WritingSegment,
+    /// 6: a segment is written, nobody knows it.
+    WroteSegment,
+    /// 7: some workers have reported an epoch, others have not.
+    Reporting,
+    /// 8: before the commit is appended.
+    WritingOutbox,
+    /// 9: while the commit is appended; whether it is there is not known.
+    Committing,
+    /// 10: after the commit, before anything is published.
+    Publishing,
+    /// 11: an outbox is partly published.
+    Published,
+    /// 12: published, and not recorded.
+    Recording,
+    /// 14: while recovering, before the fence is made, with it, and behind it.
+    Recovering,
+    /// 15 and 17: it sleeps while another process takes over, and wakes.
+    Sleeping,
+    /// 18: while segments are merged.
+    Merging,
+    /// 19: while what nobody needs is deleted.
+    Deleting,
+    /// 20: with its death the power fails.
+    PowerLoss,
+    /// 21: the store cannot be reached for a while.
+    Unreachable,
+    /// 22: there is no space left for a while.
+    Full,
+    /// 23: an application that does not fit the store is started.
+    Misfit,
+}
+
+impl Moment {
+    /// All of them.
+    pub const ALL: [Moment; 17] = [
+        Moment::Reading,
+        Moment::WritingSegment,
+        Moment::WroteSegment,
+        Moment::Reporting,
+        Moment::WritingOutbox,
+        Moment::Committing,
+        Moment::Publishing,
+        Moment::Published,
+        Moment::Recording,
+        Moment::Recovering,
+        Moment::Sleeping,
+        Moment::Merging,
+        Moment::Deleting,
+        Moment::PowerLoss,
+        Moment::Unreachable,
+        Moment::Full,
+        Moment::Misfit,
+    ];
+    /// Where a process may be made to die.
+    pub const DEATHS: [Moment; 12] = [
+        Moment::Reading,
+        Moment::WritingSegment,
+        Moment::WroteSegment,
+        Moment::Reporting,
+        Moment::WritingOutbox,
+        Moment::Committing,
+        Moment::Publishing,
+        Moment::Published,
+        Moment::Recording,
+        Moment::Recovering,
+        Moment::Merging,
+        Moment::Deleting,
+    ];
+    /// Where a process may sleep.
+    pub const SLEEPS: [Moment; 6] = [
+        Moment::WritingSegment,
+        Moment::WritingOutbox,
+        Moment::Committing,
+        Moment::Publishing,
+        Moment::Recording,
+        Moment::Deleting,
+    ];
+}
+
+/// How often each moment was met.
+pub type Moments = BTreeMap<Moment, u64>;
+
+/// What is to happen to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fate {
+    /// At which moment,
+    pub moment: Moment,
+    /// how often met before,
+    pub after: usize,
+    /// and whether it sleeps instead of dying.
+    pub sleeps: bool,
+}
+
+impl Fate {
+    /// Any fate.
+    #[must_use]
+    pub fn random(random: &mut Random, may_sleep: bool) -> Self {
+        let sleeps = may_sleep && random.one_in(6);
+        let moments: &[Moment] = if sleeps {
+            &Moment::SLEEPS
+        } else {
+            &Moment::DEATHS
+        };
+        let moment = moments[random.below(moments.len())];
+        // Often met in every process, or rarely.
+        let most = match moment {
+            Moment::Reading => 20,
+            Moment::Reporting | Moment::Recovering => 12,
+            Moment::Merging | Moment::Deleting => 3,
+            _ => 5,
+        };
+        Fate {
+            moment,
+            after: random.below(most),
+            sleeps,
+        }
+    }
+}
+
+/// What happens while a process sleeps: true when another has taken over.
+pub type Sleep = Box<dyn Fn() -> bool + Send + Sync>;
+
+/// A process.
+pub struct Process {
+    /// Number of the process, from 0.
+    pub number: u64,
+    dead: AtomicBool,
+    /// Whether it has slept while another took over.
+    slept: AtomicBool,
+    fate: Mutex<(Option<Fate>, Random)>,
+    sleep: Option<Sleep>,
+    met: Arc<Mutex<Moments>>,
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Process")
+            .field("number", &self.number)
+            .field("dead", &self.dead)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Process {
+    /// A process with a fate.
+    #[must_use]
+    pub fn new(
+        number: u64,
+        fate: Option<Fate>,
+        random: Random,
+        sleep: Option<Sleep>,
+        met: Arc<Mutex<Moments>>,
+    ) -> Self {
+        Process {
+            number,
+            dead: AtomicBool::new(false),
+            slept: AtomicBool::new(false),
+            fate: Mutex::new((fate, random)),
+            sleep,
+            met,
+        }
+    }
+
+    /// Whether it is dead.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
+    }
+
+    /// Whether another has taken over.
+    #[must_use]
+    pub fn has_slept(&self) -> bool {
+        self.slept.load(Ordering::SeqCst)
+    }
+
+    /// Kills it.
+    pub fn die(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+    }
+
+    /// A moment is there: true when the process is to die with it. It may sleep meanwhile.
+    #[must_use]
+    pub fn meets(&self, moment: Moment) -> bool {
+        if self.is_dead() {
+            return false;
+        }
+        let mut fate = self.fate();
+        let Some(due) = fate.0.as_mut().filter(|fate| fate.moment == moment) else {
+            return false;
+        };
+        if due.after > 0 {
+            due.after -= 1;
+            return false;
+        }
+        let sleeps = due.sleeps;
+        fate.0 = None;
+        drop(fate);
+        match &self.sleep {
+            Some(sleep) if sleeps => {
+                if sleep() {
+                    self.note(Moment::Sleeping);
+                    self.slept.store(true, Ordering::SeqCst);
+                }
+                false
+            }
+            _ => {
+                self.note(moment);
+                true
+            }
+        }
+    }
+
+    /// Counts a moment.
+    pub fn note(&self, moment: Moment) {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        *met.entry(moment).or_default() += 1;
+    }
+
+    /// True once in so many times.
+    #[must_use]
+    pub fn one_in(&self, times: usize) -> bool {
+        self.fate().1.one_in(times)
+    }
+
+    /// A number below `bound`.
+    #[must_use]
+    pub fn below(&self, bound: usize) -> usize {
+        self.fate().1.below(bound)
+    }
+
+    fn fate(&self) -> MutexGuard<'_, (Option<Fate>, Random)> {
+        self.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -101,7 +101,11 @@ pub(crate) fn sinks(case: &Case, observed: &Observed, expected: &Expected) -> Re
     })
 }
 
-pub(crate) fn dead_letters(case: &Case, observed: &Observed, expected: &Expected) -> Result<(), String> {
+pub(crate) fn dead_letters(
+    case: &Case,
+    observed: &Observed,
+    expected: &Expected,
+) -> Result<(), String> {
     for (node, letters) in &observed.dead {
         let mut items = Vec::new();
         for letter in letters {
@@ -340,7 +344,11 @@ fn epochs(case: &Case, observed: &Observed, at_the_end: &Replayed) -> Result<(),
     same_objects("the end", &objects, at_the_end)
 }
 
-pub(crate) fn same_objects(when: &str, objects: &Objects, expected: &Replayed) -> Result<(), String> {
+pub(crate) fn same_objects(
+    when: &str,
+    objects: &Objects,
+    expected: &Replayed,
+) -> Result<(), String> {
     let objects: Replayed = objects
         .iter()
         .map(|((state, key), object)| ((state.clone(), key.to_string()), *object))

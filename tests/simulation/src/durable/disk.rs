@@ -103,7 +103,10 @@ impl Disk {
 /// Whether output to this file that is visible at once can be taken back; of half of them it can.
 #[must_use]
 pub fn has_positions(name: &str) -> bool {
-    name.bytes().map(usize::from).sum::<usize>().is_multiple_of(2)
+    name.bytes()
+        .map(usize::from)
+        .sum::<usize>()
+        .is_multiple_of(2)
 }
 
 impl File {
@@ -125,7 +128,11 @@ impl File {
         let end: usize = from.map(Position::get).transpose()?.unwrap_or(0);
         let mut files = self.disk.files();
         let content = files.entry(self.name.clone()).or_default();
-        assert!(content.bytes.len() >= end, "the end of {} is lost", self.name);
+        assert!(
+            content.bytes.len() >= end,
+            "the end of {} is lost",
+            self.name
+        );
         content.bytes.truncate(end);
         content.synced = end;
         Ok(Some(Position::of(end)))
@@ -183,7 +190,11 @@ impl FilePublisher {
         let mut files = self.file.disk.files();
         let content = files.entry(self.file.name.clone()).or_default();
         let end = self.end + count;
-        assert!(content.bytes.len() >= self.end, "{}: a hole", self.file.name);
+        assert!(
+            content.bytes.len() >= self.end,
+            "{}: a hole",
+            self.file.name
+        );
         if content.bytes.len() < end {
             content.bytes.resize(end, 0);
         }
@@ -225,7 +236,10 @@ impl Publisher for FilePublisher {
             return Err(ConnectorError::new("the process dies"));
         }
         self.file.disk.dead()?;
-        assert!(self.is_committed(epoch), "epoch {epoch} is published before its commit");
+        assert!(
+            self.is_committed(epoch),
+            "epoch {epoch} is published before its commit"
+        );
         let bytes = rows.remaining();
         if dies(Moment::Published) {
             self.write(bytes, process.below(bytes.len() + 1), false);

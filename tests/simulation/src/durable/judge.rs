@@ -80,7 +80,10 @@ impl Judge {
             };
         };
         if number < self.number {
-            return Err(format!("commit {} was acknowledged, and {number} is the newest", self.number));
+            return Err(format!(
+                "commit {} was acknowledged, and {number} is the newest",
+                self.number
+            ));
         }
         if number == self.number {
             return Ok(());
@@ -92,7 +95,9 @@ impl Judge {
         let positions: Positions = commit.positions.iter().map(place).collect();
         for (partition, before) in &self.positions {
             if positions.get(partition) < Some(before) {
-                return Err(wrong(format!("{partition:?} went back from {before}: {positions:?}")));
+                return Err(wrong(format!(
+                    "{partition:?} went back from {before}: {positions:?}"
+                )));
             }
         }
         let new = calls
@@ -102,7 +107,9 @@ impl Judge {
             let place = (crate::build::state_name(call.state), call.key.clone());
             let before = self.objects.get(&place).copied().unwrap_or_default();
             if call.before != before {
-                return Err(wrong(format!("{call:?}: the object was expected to be {before:?}")));
+                return Err(wrong(format!(
+                    "{call:?}: the object was expected to be {before:?}"
+                )));
             }
             apply(&self.case, call, &mut self.objects);
             self.calls.push(call.clone());
@@ -123,18 +130,21 @@ impl Judge {
         let case = self.so_far();
         let mut observed = self.observed();
         for (node, kind) in case.topology.nodes.iter().enumerate() {
-            let is_read = |encoded: bool, name: &str| {
-                encoded || which == Files::Exact && has_positions(name)
-            };
+            let is_read =
+                |encoded: bool, name: &str| encoded || which == Files::Exact && has_positions(name);
             if let Node::Sink { encoded, .. } = kind
                 && is_read(*encoded, &node_name(node))
             {
-                observed.sinks.insert(node, items(&disk.read(&node_name(node)))?);
+                observed
+                    .sinks
+                    .insert(node, items(&disk.read(&node_name(node)))?);
             }
             if let Some(Failing::DeadLetter { encoded }) = failing(kind)
                 && is_read(encoded, &dead_name(node))
             {
-                observed.dead.insert(node, items::<DeadLetter>(&disk.read(&dead_name(node)))?);
+                observed
+                    .dead
+                    .insert(node, items::<DeadLetter>(&disk.read(&dead_name(node)))?);
             }
         }
         let expected = expected(&case);
@@ -153,7 +163,9 @@ impl Judge {
     fn at_once(&self, disk: &Disk, expected: &crate::model::Expected) -> Result<(), String> {
         for (node, kind) in self.case.topology.nodes.iter().enumerate() {
             let name = node_name(node);
-            let Node::Sink { encoded: false, .. } = kind else { continue };
+            let Node::Sink { encoded: false, .. } = kind else {
+                continue;
+            };
             if has_positions(&name) {
                 continue;
             }
@@ -166,7 +178,11 @@ impl Judge {
             let got = sorted(items(&disk.read(&name))?);
             let all = sorted(expected.arrived.get(&node).cloned().unwrap_or_default());
             if got != all {
-                return Err(format!("{name} has {} different messages, expected {}", got.len(), all.len()));
+                return Err(format!(
+                    "{name} has {} different messages, expected {}",
+                    got.len(),
+                    all.len()
+                ));
             }
         }
         Ok(())
@@ -239,15 +255,21 @@ fn stored(store: &Memory, commit: &Commit) -> Result<Replayed, StoreError> {
 }
 
 fn items<M: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<Vec<M>, String> {
-    let read: Result<Vec<M>, _> = serde_json::Deserializer::from_slice(bytes).into_iter().collect();
+    let read: Result<Vec<M>, _> = serde_json::Deserializer::from_slice(bytes)
+        .into_iter()
+        .collect();
     read.map_err(|error| error.to_string())
 }
 
 fn failing(node: &Node) -> Option<Failing> {
     match node {
-        Node::Source { failing, .. } | Node::Stage { failing, .. } | Node::State { failing, .. } => {
-            Some(*failing)
-        }
-        Node::KeyBy { .. } | Node::Merge { .. } | Node::Half { .. } | Node::Sink { .. } | Node::End { .. } => None,
+        Node::Source { failing, .. }
+        | Node::Stage { failing, .. }
+        | Node::State { failing, .. } => Some(*failing),
+        Node::KeyBy { .. }
+        | Node::Merge { .. }
+        | Node::Half { .. }
+        | Node::Sink { .. }
+        | Node::End { .. } => None,
     }
 }

@@ -15,6 +15,7 @@ use wallaroo_engine::{
     Epoch, EpochListener, Options, Outcome, Random, Run, Simulation, SinkOutput, SourcePosition,
 };
 use wallaroo_state::StateChanges;
+use wallaroo_store::Storage as _;
 use wallaroo_store::inspect::Inspector;
 use wallaroo_store::testing::{Faults, Faulty, Memory};
 
@@ -31,6 +32,9 @@ use crate::run::{PATIENCE, answer, without_expected_panics};
 
 /// After so many processes nothing fails any more.
 const FAILING: u64 = 6;
+
+/// No life has more processes, unless something is wrong.
+const MOST: u64 = 100;
 
 /// The calls of a process.
 type Calls = Arc<Mutex<Vec<Call>>>;
@@ -53,7 +57,9 @@ pub struct Life {
 
 impl std::fmt::Debug for Life {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Life").field("case", &self.case).finish_non_exhaustive()
+        f.debug_struct("Life")
+            .field("case", &self.case)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,7 +82,10 @@ impl Life {
         let seed = case.seed;
         let met = Arc::default();
         let nobody = Process::new(0, None, Random::new(seed), None, Arc::clone(&met));
-        let faults = Faults { seed, ..Faults::default() };
+        let faults = Faults {
+            seed,
+            ..Faults::default()
+        };
         Arc::new(Life {
             judge: Mutex::new(Judge::new(case.clone())),
             disk: Disk::new(memory.clone(), Arc::new(nobody)),
@@ -106,15 +115,27 @@ impl Life {
         without_expected_panics();
         while self.process(0) == Ended::Early {
             self.between(0);
+            let processes = self.processes.load(Ordering::SeqCst);
+            assert!(processes < MOST, "no process comes to the end of the input");
         }
         self.between(0);
-        assert!(lock(&self.judge).is_at_the_end(), "the last process ended before its input");
+        assert!(
+            lock(&self.judge).is_at_the_end(),
+            "the last process ended before its input"
+        );
         // Nothing happens to an application whose input has ended.
         self.processes.fetch_add(FAILING, Ordering::SeqCst);
         let number = lock(&self.judge).number();
-        while self.process(0) == Ended::Early {}
+        while self.process(0) == Ended::Early {
+            let processes = self.processes.load(Ordering::SeqCst);
+            assert!(processes < 2 * MOST, "it does not end again");
+        }
         self.observe();
-        assert_eq!(lock(&self.judge).number(), number, "there was nothing to commit");
+        assert_eq!(
+            lock(&self.judge).number(),
+            number,
+            "there was nothing to commit"
+        );
         self.check_files(Files::Exact);
         lock(&self.met).clone()
     }
@@ -137,7 +158,7 @@ impl Life {
             return Some(fates.remove(0));
         }
         drop(fates);
-        let fails = number < FAILING && !self.one_in(8);
+        let fails = number < FAILING && !self.one_in(20);
         fails.then(|| Fate::random(&mut lock(&self.random), depth == 0))
     }
 
@@ -148,6 +169,9 @@ impl Life {
             self.disk.power_loss(&mut lock(&self.random));
             *lock(&self.met).entry(Moment::PowerLoss).or_default() += 1;
         }
+        // What is looked at here is settled, as it is for everybody who looks.
+        self.faulty.set_faults(Faults::default());
+        let _ = self.faulty.list("log/");
         self.observe();
         if self.one_in(4) {
             self.misfit();
@@ -181,7 +205,9 @@ impl Life {
 
     /// An application that does not fit the store cannot be started, and changes nothing.
     fn misfit(&self) {
-        let Ok(Some(_)) = newest(&self.memory) else { return };
+        let Ok(Some(_)) = newest(&self.memory) else {
+            return;
+        };
         let before = self.memory.objects();
         let other = source("other", iter([1u64])).to(|_: &u64| {});
         let app = App::new("case").add(other.end());
@@ -197,7 +223,11 @@ impl Life {
         let with = StoreOptions::new("memory");
         let error = durable::open(&app, &options, &with, place).expect_err("it does not fit");
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
-        assert_eq!(before, self.memory.objects(), "a start that was refused changed the store");
+        assert_eq!(
+            before,
+            self.memory.objects(),
+            "a start that was refused changed the store"
+        );
         *lock(&self.met).entry(Moment::Misfit).or_default() += 1;
     }
 
@@ -214,7 +244,8 @@ impl Life {
         let fate = self.fate(number, depth);
         let random = Random::new(self.draw());
         let life = Arc::clone(self);
-        let sleep: Option<Sleep> = (depth == 0).then(|| Box::new(move || life.take_over()) as Sleep);
+        let sleep: Option<Sleep> =
+            (depth == 0).then(|| Box::new(move || life.take_over()) as Sleep);
         let process = Process::new(number, fate, random, sleep, Arc::clone(&self.met));
         let process = Arc::new(process);
         let weather = Arc::new(Mutex::new(self.weather(number)));
@@ -237,7 +268,11 @@ impl Life {
         let place = self.place(&process, &weather, &opening, &notes.calls);
         let with = StoreOptions::new("memory").retain(1 + self.below(3));
         let opened = durable::open(&app, &self.options(workers), &with, place);
-        let Ready { program, resume, commits } = match opened {
+        let Ready {
+            program,
+            resume,
+            commits,
+        } = match opened {
             Ok(ready) => ready,
             Err(_) if process.is_dead() => return Ended::Early,
             Err(error) if error.kind() == ErrorKind::Unavailable => return Ended::Early,
@@ -245,17 +280,23 @@ impl Life {
         };
         opening.store(false, Ordering::SeqCst);
         self.check_recovered(u64::from(resume.epoch.0));
-        let listener = Reporter { listener: commits.listener(), process: Arc::clone(&process) };
+        let listener = Reporter {
+            listener: commits.listener(),
+            process: Arc::clone(&process),
+        };
         let options = Options {
             workers: NonZeroUsize::new(workers).expect("a process has workers"),
             groups: KeyGroupCount::new(self.case.key_groups).expect("a case has key groups"),
-            limits: Limits { credit_bytes: self.case.limit_bytes, queued_bytes: self.case.limit_bytes },
+            limits: Limits {
+                credit_bytes: self.case.limit_bytes,
+                queued_bytes: self.case.limit_bytes,
+            },
             clock: Arc::new(SimulatedClock::starting_at(testing::START)),
             listener: Some(Arc::new(listener)),
             resume: Some(resume),
             simulation: Some(Simulation {
                 seed: self.draw(),
-                epoch_every: Some(1 + self.below(10)),
+                epoch_every: Some(1 + self.below(self.case.epoch_every.unwrap_or(5))),
             }),
             ..Options::default()
         };
@@ -286,13 +327,16 @@ impl Life {
     fn weather(&self, number: u64) -> Faults {
         let seed = self.draw();
         if number >= FAILING || self.one_in(3) {
-            return Faults { seed, ..Faults::default() };
+            return Faults {
+                seed,
+                ..Faults::default()
+            };
         }
         Faults {
             seed,
             before_per_mille: self.below(60) as u32,
             after_per_mille: self.below(60) as u32,
-            space_bytes: self.one_in(4).then(|| 2000 + self.below(20_000) as u64),
+            space_bytes: self.one_in(3).then(|| 1000 + self.below(10_000) as u64),
             dies_at_call: None,
         }
     }
@@ -321,7 +365,11 @@ impl Life {
                 // What it had committed before it slept was looked at by who took over.
                 let found = newest(&life.memory).unwrap_or_else(|error| panic!("{error}"));
                 let known = lock(&life.judge).number();
-                assert_eq!(found.map(|(number, _)| number), Some(known), "a process that was taken over commits");
+                assert_eq!(
+                    found.map(|(number, _)| number),
+                    Some(known),
+                    "a process that was taken over commits"
+                );
                 return;
             }
             let calls = lock(&calls).clone();
@@ -330,7 +378,10 @@ impl Life {
             // The store goes away for a while.
             if owner.one_in(15) && owner.number < FAILING {
                 owner.note(Moment::Unreachable);
-                life.faulty.set_faults(Faults { before_per_mille: 1000, ..lock(&after).clone() });
+                life.faulty.set_faults(Faults {
+                    before_per_mille: 1000,
+                    ..lock(&after).clone()
+                });
             }
         };
         let (life, owner, weather) = (Arc::clone(self), Arc::clone(process), Arc::clone(weather));
@@ -376,7 +427,10 @@ impl Life {
 
     fn last_record(&self) -> Option<String> {
         let objects = self.memory.objects();
-        objects.keys().rfind(|name| name.starts_with("log/")).cloned()
+        objects
+            .keys()
+            .rfind(|name| name.starts_with("log/"))
+            .cloned()
     }
 }
 

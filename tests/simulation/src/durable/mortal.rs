@@ -34,7 +34,9 @@ pub struct Mortal {
 
 impl std::fmt::Debug for Mortal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mortal").field("process", &self.process).finish_non_exhaustive()
+        f.debug_struct("Mortal")
+            .field("process", &self.process)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +96,10 @@ impl Mortal {
         }
         if self.process.one_in(2) {
             // Done, and nobody will ever know; the loss of power may undo it.
-            self.faulty.set_faults(Faults { after_per_mille: 1000, ..Faults::default() });
+            self.faulty.set_faults(Faults {
+                after_per_mille: 1000,
+                ..Faults::default()
+            });
             let _ = call();
             self.faulty.set_faults(self.weather());
         }
@@ -103,7 +108,10 @@ impl Mortal {
     }
 
     fn weather(&self) -> Faults {
-        self.weather.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.weather
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     fn look<T>(
@@ -138,11 +146,17 @@ impl Storage for Mortal {
             return Err(self.dead("create", name));
         }
         let upload = self.faulty.upload(name)?;
-        Ok(Box::new(MortalUpload { mortal: self, name: name.to_owned(), upload }))
+        Ok(Box::new(MortalUpload {
+            mortal: self,
+            name: name.to_owned(),
+            upload,
+        }))
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
-        self.call(Moment::Deleting, "replace", name, || self.faulty.replace(name, bytes))
+        self.call(Moment::Deleting, "replace", name, || {
+            self.faulty.replace(name, bytes)
+        })
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
@@ -162,7 +176,9 @@ impl Storage for Mortal {
     }
 
     fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.call(Moment::Deleting, "delete", name, || self.faulty.delete(name))
+        self.call(Moment::Deleting, "delete", name, || {
+            self.faulty.delete(name)
+        })
     }
 }
 
@@ -174,13 +190,21 @@ struct MortalUpload<'m> {
 
 impl Upload for MortalUpload<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        let MortalUpload { mortal, name, upload } = self;
+        let MortalUpload {
+            mortal,
+            name,
+            upload,
+        } = self;
         let moment = mortal.moment_of(name);
         mortal.call(moment, "create", name, || upload.write(bytes))
     }
 
     fn finish(self: Box<Self>) -> Result<(), StorageError> {
-        let MortalUpload { mortal, name, upload } = *self;
+        let MortalUpload {
+            mortal,
+            name,
+            upload,
+        } = *self;
         let moment = match mortal.moment_of(&name) {
             Moment::WritingSegment => Moment::WroteSegment,
             other => other,

@@ -68,8 +68,8 @@ impl Moment {
         Moment::Full,
         Moment::Misfit,
     ];
-    /// Where a process may be made to die.
-    pub const DEATHS: [Moment; 12] = [
+    /// Where a process may be made to die; more often where few processes come to.
+    pub const DEATHS: [Moment; 20] = [
         Moment::Reading,
         Moment::WritingSegment,
         Moment::WroteSegment,
@@ -81,7 +81,15 @@ impl Moment {
         Moment::Recording,
         Moment::Recovering,
         Moment::Merging,
+        Moment::Merging,
+        Moment::Merging,
+        Moment::Merging,
+        Moment::Merging,
         Moment::Deleting,
+        Moment::Deleting,
+        Moment::Deleting,
+        Moment::Reading,
+        Moment::WroteSegment,
     ];
     /// Where a process may sleep.
     pub const SLEEPS: [Moment; 6] = [
@@ -121,10 +129,10 @@ impl Fate {
         let moment = moments[random.below(moments.len())];
         // Often met in every process, or rarely.
         let most = match moment {
-            Moment::Reading => 20,
-            Moment::Reporting | Moment::Recovering => 12,
-            Moment::Merging | Moment::Deleting => 3,
-            _ => 5,
+            Moment::Reading | Moment::Recovering => 10,
+            Moment::Reporting => 8,
+            Moment::WroteSegment | Moment::Merging | Moment::Deleting => 1,
+            _ => 3,
         };
         Fate {
             moment,

@@ -290,6 +290,7 @@ impl Life {
             limits: Limits {
                 credit_bytes: self.case.limit_bytes,
                 queued_bytes: self.case.limit_bytes,
+                ..Limits::default()
             },
             clock: Arc::new(SimulatedClock::starting_at(testing::START)),
             listener: Some(Arc::new(listener)),

@@ -89,8 +89,16 @@ impl<T: Message, F: Find<T>> KeyExtractor for KeyCode<T, F> {
         let messages = downcast::<Vec<T>>(keyed.messages);
         let start = keyed.range.start;
         hashes.reserve(keyed.range.len());
-        for (index, message) in messages[keyed.range].iter().enumerate() {
-            keyed.progress.set(start + index);
+        let Some(origin) = keyed.origin else {
+            for (index, message) in messages[keyed.range].iter().enumerate() {
+                keyed.progress.set(start + index);
+                hashes.push(self.find.with(message, Key::hash));
+            }
+            return;
+        };
+        for position in keyed.range {
+            keyed.progress.set(position);
+            let message = &messages[origin[position] as usize];
             hashes.push(self.find.with(message, Key::hash));
         }
     }

@@ -1,6 +1,6 @@
 # One line per command; what a line does is in .ci/ or in the crate it runs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-slow bench bench-full
+.PHONY: help demo test check test-slow crash-test bench bench-full
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -16,6 +16,11 @@ check: ## format, lints, docs, layers, tidy
 
 test-slow: ## run the slow tests: more seeds, more cases
 	.ci/test-slow
+
+RUNS ?= 1000
+crash-test: ## kill an application RUNS times, and check what comes out
+	cargo build --release --locked -p wallaroo-crash
+	target/release/crash-test $(RUNS)
 
 bench: ## run the benchmarks, normal size
 	cargo run --release --locked -p wallaroo-bench -- normal

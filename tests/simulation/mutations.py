@@ -7,6 +7,8 @@ compile, or if the test passes. Takes a few minutes: the engine is built once pe
 import os, pathlib, re, shutil, subprocess, sys
 
 ENGINE = "crates/engine/src"
+DURABLE = "crates/wallaroo/src/durable"
+LIVES = ("durable", "everything_has_its_effect_once_whenever_processes_die")
 SEQUENCES = ("sequences", "all_84_sequences_do_what_the_model_does_in_simulation")
 MUTATIONS = [  # name, file, text, replacement, (suite, test)
     ("no stash: messages of the next epoch are not held back", f"{ENGINE}/region.rs",
@@ -45,6 +47,27 @@ MUTATIONS = [  # name, file, text, replacement, (suite, test)
     ("no rollback: a failing call under skip leaves its changes", f"{ENGINE}/executor/state.rs",
      "self.roll_back(table, slot)?;", "let _ = (table, slot, Self::roll_back);",
      ("order", "a_failing_call_leaves_the_object_as_it_was")),
+    ("published before the commit", f"{DURABLE}/committer.rs",
+     "        if way.step == Step::Commit {\n            self.commit(way)?;",
+     "        if way.step == Step::Commit {\n            self.publish(way)?;\n            self.commit(way)?;", LIVES),
+    ("positions of the epoch before are committed", f"{DURABLE}/committer.rs",
+     "self.positions = self.stored(&way.data.positions);\n                let commit = self.commit_of(way.data.epoch);",
+     "let commit = self.commit_of(way.data.epoch);\n                self.positions = self.stored(&way.data.positions);", LIVES),
+    ("positions of a later epoch are committed", f"{DURABLE}/collector.rs",
+     "        inner.ended.push_back(data);",
+     "        if let Some(last) = inner.ended.back_mut() { last.positions = data.positions.clone(); }\n"
+     "        inner.ended.push_back(data);", LIVES),
+    ("a segment that no commit names", f"{DURABLE}/committer.rs",
+     "self.segments.extend(way.segment.clone());",
+     "self.segments.extend(way.segment.clone().filter(|_| way.data.epoch % 5 != 0));", LIVES),
+    ("an outbox that no commit names", f"{DURABLE}/committer.rs",
+     "self.outboxes.extend(way.outbox.clone());", "", LIVES),
+    ("what a restart finds committed is not published", f"{DURABLE}/open.rs",
+     "if *epoch > state.published_epoch {", "if *epoch > state.published_epoch + 1000 {", LIVES),
+    ("no deduplication: a restart publishes behind what is there", f"{DURABLE}/open.rs",
+     "                    position = publisher.publish(*epoch, &rows.rows).map_err(failed)?;",
+     "                    publisher.publish(*epoch, &rows.rows).map_err(failed)?;\n"
+     "                    position = publisher.publish(*epoch, &rows.rows).map_err(failed)?;", LIVES),
 ]
 
 

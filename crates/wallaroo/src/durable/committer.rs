@@ -347,7 +347,11 @@ impl Committer {
                 error: error.to_string(),
             })),
             Err(CommitError::Store(error)) => Err(error.into()),
-            Err(error @ CommitError::Unsettled { .. }) => Err(Stopped::ForNow(error.to_string())),
+            Err(error @ CommitError::Unsettled { .. }) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                let text = format!("{error}{}", cause.unwrap_or_default());
+                Err(Stopped::ForNow(text))
+            }
         }
     }
 

@@ -69,7 +69,7 @@ impl Moment {
         Moment::Misfit,
     ];
     /// Where a process may be made to die; more often where few processes come to.
-    pub const DEATHS: [Moment; 20] = [
+    pub const DEATHS: [Moment; 27] = [
         Moment::Reading,
         Moment::WritingSegment,
         Moment::WroteSegment,
@@ -89,7 +89,14 @@ impl Moment {
         Moment::Deleting,
         Moment::Deleting,
         Moment::Reading,
-        Moment::WroteSegment,
+        Moment::WritingSegment,
+        Moment::WritingSegment,
+        Moment::WritingOutbox,
+        Moment::WritingOutbox,
+        Moment::Published,
+        Moment::Published,
+        Moment::Publishing,
+        Moment::Committing,
     ];
     /// Where a process may sleep.
     pub const SLEEPS: [Moment; 6] = [
@@ -132,7 +139,7 @@ impl Fate {
             Moment::Reading | Moment::Recovering => 10,
             Moment::Reporting => 8,
             Moment::WroteSegment | Moment::Merging | Moment::Deleting => 1,
-            _ => 3,
+            _ => 2,
         };
         Fate {
             moment,

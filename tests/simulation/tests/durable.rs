@@ -9,7 +9,7 @@ use wallaroo_simulation::durable::{Life, Moments};
 use wallaroo_simulation::topology::{Failing, KeyKind, Makes, Node, Topology};
 
 /// So many lives in the normal tests.
-const LIVES: u64 = 500;
+const LIVES: u64 = 700;
 
 /// A small case.
 fn small(mut case: Case) -> Case {

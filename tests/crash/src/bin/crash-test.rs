@@ -15,8 +15,12 @@ use wallaroo_crash::application::{AT_ONCE, COMMITTED};
 use wallaroo_crash::check::check;
 use wallaroo_crash::random::Random;
 
-/// Messages per partition of one application.
-const COUNT: u64 = 200_000;
+/// Messages per partition of one application; fewer where the program is slow, in the normal tests.
+const COUNT: u64 = if cfg!(debug_assertions) {
+    60_000
+} else {
+    200_000
+};
 /// The longest time an application may take to its end, once it is left alone.
 const PATIENCE: Duration = Duration::from_secs(120);
 

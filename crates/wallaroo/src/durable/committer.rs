@@ -154,8 +154,10 @@ impl Committer {
     }
 
     /// Takes the next epoch on.
-    pub(crate) fn take(&mut self, data: EpochData) {
+    pub(crate) fn take(&mut self, mut data: EpochData) {
         debug_assert!(self.under_way.is_none(), "one epoch after the other");
+        // Once, not with each try: the stored name of one state may be the name of another.
+        self.rename(&mut data.changes);
         self.under_way = Some(UnderWay {
             data,
             segment: None,
@@ -246,7 +248,6 @@ impl Committer {
         }
         let epoch = way.data.epoch;
         if way.segment.is_none() && !way.data.changes.is_empty() {
-            self.rename(&mut way.data.changes);
             let name = self.store.object_name(ObjectKind::Segment, epoch);
             let generation = self.store.generation();
             let (storage, changes) = (&*self.storage, &way.data.changes);

@@ -135,7 +135,6 @@ struct Place {
     within: Position,
 }
 
-#[allow(dead_code, reason = "for sends that wait for their commit")]
 /// What the reader behind the log of a partition had reached at a committed position.
 pub(super) fn within<V: serde::de::DeserializeOwned>(position: &Position) -> Option<V> {
     position.get::<Place>().ok()?.within.get().ok()

@@ -118,7 +118,8 @@ impl StoreOptions {
         self
     }
 
-    /// Lets a sink go on although its destination is not as the checkpoint left it: it is cut back to there.
+    /// Lets a sink go on although its destination is not as the checkpoint left it: it is cut back to there, or goes on at its end if
+    /// that is lost. A file that is visible at once begins anew: empty, unless it is appended to.
     #[must_use]
     pub fn reset_sink(mut self, name: impl Into<String>) -> Self {
         self.reset_sinks.push(name.into());

@@ -46,6 +46,11 @@ pub trait Format<T>: Send + Sync + 'static {
     fn has_header(&self) -> bool {
         false
     }
+
+    /// The delimiter of columns, when line ends within `"` belong to the record, as in CSV.
+    fn quoted_by(&self) -> Option<u8> {
+        None
+    }
 }
 
 /// How a message becomes the bytes of a row.

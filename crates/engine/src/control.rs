@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wallaroo_core::{Clock, PartitionId, Waker};
 
 use crate::failure::{Failure, Origin};
+use crate::host::HostRuntime;
 use crate::stash::Stash;
 use crate::watch::Watch;
 
@@ -88,6 +89,8 @@ pub(crate) struct Control {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) partitions: Vec<PartitionName>,
     pub(crate) watch: Watch,
+    /// What the language of the host needs around the work of operators.
+    pub(crate) host: Option<Arc<dyn HostRuntime>>,
     /// Operators of sources that may still read, of all workers.
     sources: AtomicUsize,
 }
@@ -101,6 +104,7 @@ impl Control {
         limits: Limits,
         clock: Arc<dyn Clock>,
         partitions: Vec<PartitionName>,
+        host: Option<Arc<dyn HostRuntime>>,
     ) -> Self {
         Control {
             time: AtomicU64::new(start),
@@ -117,7 +121,17 @@ impl Control {
             clock,
             partitions,
             watch: Watch::new(workers),
+            host,
             sources: AtomicUsize::new(sources * workers),
+        }
+    }
+
+    /// Does the work of an operator, with what the language of the host needs around it.
+    #[inline]
+    pub(crate) fn within_host(&self, mut work: impl FnMut()) {
+        match &self.host {
+            None => work(),
+            Some(host) => host.enter(&mut work),
         }
     }
 

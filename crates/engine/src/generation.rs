@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use timely::CommunicationConfig;
@@ -99,6 +100,9 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
     } else {
         CommunicationConfig::Process(workers)
     };
+    if !is_simulated && control.host.is_some() {
+        return run_here(&shared, &program, setting.stuck_after);
+    }
     let (builders, others) = communication
         .try_build()
         .map_err(|error| Failure::Resources { error })?;
@@ -130,6 +134,46 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
         return Err(failure);
     }
     Ok(gathered)
+}
+
+/// Runs the one worker of a generation on this thread.
+fn run_here(
+    shared: &Arc<Shared>,
+    program: &Arc<Program>,
+    stuck_after: Duration,
+) -> Result<Assets, Failure> {
+    let control = Arc::clone(&shared.control);
+    let watching = {
+        let (control, program) = (Arc::clone(&control), Arc::clone(program));
+        spawn("wallaroo-watch", move || {
+            control
+                .watch
+                .look_until_left(&program.plan, &control, stuck_after);
+        })
+        .map_err(|error| Failure::Resources {
+            error: error.to_string(),
+        })?
+    };
+    let shared = Arc::clone(shared);
+    let assets = timely::execute::execute_directly(move |worker| worker::run(worker, &shared));
+    // It panics for our bugs only, and nothing depends on it.
+    let _ = watching.join();
+    match control.take_failure() {
+        None => Ok(assets),
+        Some(failure) => {
+            // The first failure is the one that is told.
+            let _ = close(assets, program);
+            Err(failure)
+        }
+    }
+}
+
+/// The one place of this crate that starts threads of its own; timely starts the workers.
+pub(crate) fn spawn(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
 /// Gives each worker the key groups, source partitions and sinks that it owns.

@@ -24,6 +24,23 @@ use wallaroo_core::{
 };
 use wallaroo_state::{ChunkIndex, KeyIndex, Slot};
 
+/// What the language of a host needs around the engine's work: a lock that its objects live under, a look at its
+/// signals now and then.
+///
+/// With one, an application has one worker, and that worker runs on the thread that runs the application
+/// ([`Body::run`](crate::Body::run)).
+pub trait HostRuntime: Send + Sync {
+    /// Calls `work`, which may call the code of stages and drop or copy their messages. May be nested.
+    fn enter(&self, work: &mut dyn FnMut());
+
+    /// Called between two steps of the worker, outside of [`HostRuntime::enter`], never more than
+    /// [`HostRuntime::longest_sleep`] apart unless a call of user code takes longer.
+    fn between_steps(&self);
+
+    /// How long a worker without work may sleep.
+    fn longest_sleep(&self) -> Duration;
+}
+
 /// A range of a batch that a host is to handle.
 #[derive(Debug)]
 pub struct Input<'a> {
@@ -79,6 +96,8 @@ pub struct Failed {
 pub enum Cause {
     /// It returned an error.
     Error(Box<dyn std::error::Error + Send + Sync>),
+    /// It asks for the end of the program: the run ends, whatever the policy of the stage says.
+    Exit(Box<dyn std::error::Error + Send + Sync>),
     /// It panicked; the panic's message.
     Panic(String),
     /// Its key cannot be used.

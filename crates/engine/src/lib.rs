@@ -46,6 +46,6 @@ pub use listener::{EpochListener, SinkOutput, SourcePosition};
 pub use panics::record_panic;
 pub use program::{Copier, Factory, NodeCode, Program, Sizer};
 pub use restore::{EachObject, LoadError, Resume, StoredStates};
-pub use run::{Options, Outcome, Run, RunHandle, Simulation, StartError};
+pub use run::{Body, Options, Outcome, Run, RunHandle, Simulation, StartError};
 pub use status::{NodeStatus, Status};
 pub use watch::StuckStage;

@@ -221,7 +221,10 @@ pub(crate) fn build<'scope>(
             gathered: None,
             alarm: Alarm::default(),
         };
-        move |frontiers: &[MutableAntichain<Time>]| region.schedule(frontiers)
+        let control = Arc::clone(&region.around.control);
+        move |frontiers: &[MutableAntichain<Time>]| {
+            control.within_host(|| region.schedule(frontiers));
+        }
     });
     (address, streams)
 }

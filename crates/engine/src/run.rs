@@ -19,8 +19,8 @@ use crate::closing::close;
 use crate::control::{Control, Epoch, Limits, PartitionName};
 use crate::epochs::Epochs;
 use crate::failure::{Connector, Failure, UndrainedSink};
-use crate::generation::{self, Setting, unpoisoned};
-use crate::host::ErasedSink;
+use crate::generation::{self, Setting, spawn, unpoisoned};
+use crate::host::{ErasedSink, HostRuntime};
 use crate::layout::Layout;
 use crate::listener::EpochListener;
 use crate::panics::caught;
@@ -61,6 +61,8 @@ pub struct Options {
     pub stuck_after: Duration,
     /// Run as a function of a seed. The clock must be a simulated one then.
     pub simulation: Option<Simulation>,
+    /// What the language of the host needs around the work of operators; there is one worker then.
+    pub host: Option<Arc<dyn HostRuntime>>,
 }
 
 /// After this time a function is told to be stuck, unless set otherwise.
@@ -81,6 +83,7 @@ impl Default for Options {
             resume: None,
             stuck_after: STUCK_AFTER,
             simulation: None,
+            host: None,
         }
     }
 }
@@ -300,6 +303,31 @@ impl Run {
     /// # Errors
     /// When the plan is wrong, or something outside is not as configured; nothing runs then.
     pub fn start(program: Program, options: Options) -> Result<Run, StartError> {
+        let (mut run, body) = Run::prepare(program, options)?;
+        run.run(body)?;
+        Ok(run)
+    }
+
+    /// Runs the body on a thread of its own.
+    ///
+    /// # Errors
+    /// When no thread can be had; the run has ended then.
+    pub fn run(&mut self, body: Body) -> Result<(), StartError> {
+        let thread = spawn("wallaroo-supervisor", move || body.run());
+        self.thread = Some(thread.map_err(StartError::Thread)?);
+        Ok(())
+    }
+
+    /// Ends the run as a failure; what has been read does not go through any more.
+    pub fn give_up(&self) {
+        self.fail(self.undrained());
+    }
+
+    /// Opens sources and sinks, and leaves it to the caller to run the [`Body`], on a thread of its choice.
+    ///
+    /// # Errors
+    /// As [`Run::start`].
+    pub fn prepare(program: Program, options: Options) -> Result<(Run, Body), StartError> {
         if cfg!(panic = "abort") {
             return Err(StartError::PanicAbort);
         }
@@ -320,13 +348,20 @@ impl Run {
             steering: Mutex::default(),
             ended: Condvar::new(),
         });
-        let supervised = Arc::clone(&inner);
-        let thread = spawn(move || supervise(&supervised, &layout, &options, assets, &names))
-            .map_err(StartError::Thread)?;
-        Ok(Run {
-            inner,
-            thread: Some(thread),
-        })
+        let body = Body {
+            inner: Arc::clone(&inner),
+            layout,
+            options,
+            assets: Some(assets),
+            names,
+        };
+        Ok((
+            Run {
+                inner,
+                thread: None,
+            },
+            body,
+        ))
     }
 
     /// Asks the sources to end. Everything accepted still goes through the sinks.
@@ -449,6 +484,57 @@ impl std::fmt::Debug for Run {
     }
 }
 
+/// What runs an application: its generations, one after another.
+pub struct Body {
+    inner: Arc<Inner>,
+    layout: Layout,
+    options: Options,
+    /// Absent when it has been run.
+    assets: Option<Assets>,
+    names: Vec<PartitionName>,
+}
+
+impl Body {
+    /// Runs until the input has ended or the run is stopped; with a [`HostRuntime`] all on this thread.
+    pub fn run(mut self) {
+        if let Some(assets) = self.assets.take() {
+            supervise(
+                &self.inner,
+                &self.layout,
+                &self.options,
+                assets,
+                &self.names,
+            );
+        }
+    }
+}
+
+/// A body that is never run ends its run.
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(assets) = self.assets.take() {
+            let closed = caught(|| close(assets, &self.inner.program));
+            end(
+                &self.inner,
+                &self.options,
+                match closed {
+                    Ok(Ok(())) => Outcome::Completed,
+                    Ok(Err(failure)) => Outcome::Failed(Arc::new(failure)),
+                    Err(error) => Outcome::Failed(Arc::new(Failure::Bug { error })),
+                },
+            );
+        }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body")
+            .field("application", &self.inner.program.plan.application)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A run that nobody holds any more is stopped, and waited for.
 impl Drop for Run {
     fn drop(&mut self) {
@@ -474,6 +560,11 @@ fn supervise(
         Ok(()) => Outcome::Completed,
         Err(failure) => Outcome::Failed(Arc::new(failure)),
     };
+    end(inner, options, outcome);
+}
+
+/// Tells everybody how the run has ended.
+fn end(inner: &Inner, options: &Options, outcome: Outcome) {
     let mut steering = unpoisoned(&inner.steering);
     steering.control = None;
     steering.outcome.get_or_insert(outcome);
@@ -520,6 +611,7 @@ fn generations(
             options.limits,
             Arc::clone(&options.clock),
             names.to_vec(),
+            options.host.clone(),
         ));
         {
             let mut steering = unpoisoned(&inner.steering);
@@ -692,11 +784,4 @@ fn top_up_writers(
         open += 1;
     }
     Ok(())
-}
-
-/// The one place of this crate that starts a thread of its own; timely starts the workers.
-fn spawn(run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name("wallaroo-supervisor".to_owned())
-        .spawn(run)
 }

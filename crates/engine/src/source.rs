@@ -165,9 +165,10 @@ pub(crate) fn build<'scope>(
             empties,
             asked_to_stop: false,
         };
+        let control = Arc::clone(&region.shared.control);
         // An operator without edges holds no capability; timely would drop it before its input has ended.
         move |_: &[_]| {
-            region.schedule();
+            control.within_host(|| region.schedule());
             region.open
         }
     });

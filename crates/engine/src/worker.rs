@@ -109,7 +109,10 @@ fn drive(worker: &mut Worker, shared: &Shared) -> Assets {
                 baton.pass(worker.index());
             }
             None => {
-                worker.step_or_park(None);
+                worker.step_or_park(control.host.as_ref().map(|host| host.longest_sleep()));
+                if let Some(host) = &control.host {
+                    host.between_steps();
+                }
             }
         }
         let paid = parts

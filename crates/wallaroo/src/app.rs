@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wallaroo_core::{KeyGroupCount, NodeKind, Plan};
-use wallaroo_engine::{Limits, NodeCode, Run, StartError};
+use wallaroo_engine::host::HostRuntime;
+use wallaroo_engine::{Body, Limits, NodeCode, Run, StartError};
 
 use crate::durable::{self, Checkpoints, StoreOptions};
 use crate::error::Error;
@@ -144,20 +145,33 @@ impl App {
     /// # Errors
     /// When the application cannot start: its plan is wrong, a file is missing, a port is taken.
     pub fn start(self, options: Options) -> Result<Running, Error> {
+        let (mut running, body) = self.launch(options, None)?;
+        running.run(body)?;
+        Ok(running)
+    }
+
+    /// Opens everything, and leaves it to the caller to run the body.
+    pub(crate) fn launch(
+        self,
+        options: Options,
+        host: Option<Arc<dyn HostRuntime>>,
+    ) -> Result<(Running, Body), Error> {
         let Built {
             program,
             senders,
             durability,
         } = self.build();
         let mut engine = options.engine();
+        engine.host = host;
         program.plan.check()?;
         let plan = program.plan.clone();
         let Some(store) = &options.store else {
-            let run = Run::start(program, engine)?;
+            let (run, body) = Run::prepare(program, engine)?;
             let status = options
                 .status
                 .map(|at| status_page::serve(at, &plan, run.handle(), None));
-            return Ok(Running::new(run, senders, None, status.transpose()?));
+            let running = Running::new(run, senders, None, status.transpose()?);
+            return Ok((running, body));
         };
         let durable::Opened {
             resume,
@@ -169,7 +183,7 @@ impl App {
             Checkpoints::new(committer, staged, store.interval(), resume.epoch, is_new);
         engine.listener = Some(checkpoints.listener());
         engine.resume = Some(resume);
-        let run = Run::start(program, engine)?;
+        let (run, body) = Run::prepare(program, engine)?;
         checkpoints
             .start(&run.handle())
             .map_err(StartError::Thread)?;
@@ -178,7 +192,8 @@ impl App {
             .status
             .map(|at| status_page::serve(at, &plan, run.handle(), view()));
         let status = status.transpose()?;
-        Ok(Running::new(run, senders, Some(checkpoints), status))
+        let running = Running::new(run, senders, Some(checkpoints), status);
+        Ok((running, body))
     }
 
     /// The names of the sources and those of the sinks, each with the address it has, if it can have another.

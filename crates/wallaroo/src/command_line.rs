@@ -7,6 +7,7 @@
 //! subscriber, and ends the process. It writes to the standard error only; the standard output belongs to
 //! the sinks, and to `--help` and `--version`.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use wallaroo_engine::Status;
 
 use crate::app::{App, Named, Options};
 use crate::error::Error;
+use crate::host;
 
 mod arguments;
 mod connectors;
@@ -74,14 +76,7 @@ impl App {
     /// }
     /// ```
     pub fn main_with(self, defaults: Options) {
-        let (sources, sinks) = self.connectors();
-        let program = Program {
-            name: self.name().to_owned(),
-            binary: binary_name(),
-            sources,
-            sinks,
-            workers: defaults.workers,
-        };
+        let program = self.as_program(binary_name(), &defaults);
         let variable = |name: &str| std::env::var_os(name);
         match arguments::parse(&program, std::env::args_os(), &variable) {
             Ok(Request::Run(arguments)) => self.run_as(&program, *arguments, defaults),
@@ -91,6 +86,18 @@ impl App {
                 std::process::exit(0);
             }
             Err(error) => fail(&error, MISUSED),
+        }
+    }
+
+    /// The application as the command line sees it.
+    fn as_program(&self, binary: Option<String>, defaults: &Options) -> Program {
+        let (sources, sinks) = self.connectors();
+        Program {
+            name: self.name().to_owned(),
+            binary,
+            sources,
+            sinks,
+            workers: defaults.workers,
         }
     }
 
@@ -132,6 +139,30 @@ impl App {
         });
         if let Err(error) = result {
             fail(&error, FAILED);
+        }
+    }
+}
+
+/// What a command line asks for that a host has got.
+pub(crate) fn request(
+    app: &App,
+    line: Vec<OsString>,
+    defaults: Options,
+) -> Result<host::Request, Error> {
+    let binary = line
+        .first()
+        .map(|binary| binary.to_string_lossy().into_owned());
+    let program = app.as_program(binary, &defaults);
+    let variable = |name: &str| std::env::var_os(name);
+    match arguments::parse(&program, line, &variable)? {
+        Request::Show(text) => Ok(host::Request::Show(text)),
+        Request::Run(mut arguments) => {
+            let options = arguments.over(defaults)?;
+            connectors::redirect(app, &program, &arguments.redirections)?;
+            Ok(host::Request::Run {
+                options: Box::new(options),
+                log: arguments.log,
+            })
         }
     }
 }

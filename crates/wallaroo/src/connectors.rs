@@ -27,6 +27,7 @@ mod threads;
 
 pub use acknowledged::{AckInput, AckSender};
 pub use channel::{ChannelSource, SendAsync, SendError, Sender, TrySendError, channel};
+pub(crate) use formats::split_csv;
 pub use formats::{BoxError, Csv, Json, Text};
 pub use framing::FrameHeader;
 pub use generator::{Generator, generator};

@@ -16,6 +16,7 @@ use wallaroo_engine::host::StateObjects;
 use wallaroo_engine::{Copier, Factory, NodeCode, Program, Sizer};
 
 use crate::durable::SourceDurability;
+use crate::host;
 use crate::size::sizer;
 
 /// The table of state objects of a state, by name.
@@ -31,6 +32,8 @@ pub(crate) struct DeadLetterSink {
     pub(crate) encode: Option<NodeCode>,
     pub(crate) sink: NodeCode,
     pub(crate) location: Location,
+    /// Whether several nodes send their letters there.
+    pub(crate) shared: bool,
 }
 
 /// A source, stage or sink.
@@ -150,6 +153,9 @@ fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The place in the user's program from where a builder method was called.
 #[track_caller]
 pub(crate) fn caller() -> Location {
+    if let Some(place) = host::place() {
+        return place;
+    }
     let location = panic::Location::caller();
     Location {
         file: location.file().to_owned(),
@@ -190,9 +196,13 @@ pub(crate) fn program(application: &str, ends: &[Arc<GraphNode>]) -> Built {
         senders: BTreeMap::new(),
         durability: BTreeMap::new(),
         numbers: BTreeMap::new(),
+        shared_letters: BTreeMap::new(),
     };
     for end in ends {
         builder.add(end);
+    }
+    for (sink, ports) in std::mem::take(&mut builder.shared_letters).into_values() {
+        builder.add_dead_letters(ports, &sink);
     }
     Built {
         program: builder.program,
@@ -216,6 +226,8 @@ struct Builder {
     senders: BTreeMap<String, AnySender>,
     durability: BTreeMap<String, SourceDurability>,
     numbers: BTreeMap<*const GraphNode, NodeId>,
+    /// Sinks of the dead letters of several nodes, by name; they come after all of them.
+    shared_letters: BTreeMap<String, (DeadLetterSink, Vec<Port>)>,
 }
 
 impl Builder {
@@ -278,34 +290,43 @@ impl Builder {
             self.program
                 .sizers
                 .extend(sizer::<DeadLetter>().map(|sizer| (port, sizer)));
-            self.add_dead_letters(port, sink);
+            if sink.shared {
+                let name = sink.name.clone();
+                let shared = self.shared_letters.entry(name);
+                shared
+                    .or_insert_with(|| (sink.clone(), Vec::new()))
+                    .1
+                    .push(port);
+            } else {
+                self.add_dead_letters(vec![port], sink);
+            }
         }
         id
     }
 
-    fn add_dead_letters(&mut self, port: Port, sink: &DeadLetterSink) {
-        let node = |name: String, kind, port| Node {
+    fn add_dead_letters(&mut self, ports: Vec<Port>, sink: &DeadLetterSink) {
+        let node = |name: String, kind, inputs| Node {
             name,
             kind,
-            inputs: vec![port],
+            inputs,
             on_error: OnError::Fail,
             location: sink.location.clone(),
         };
-        let port = match &sink.encode {
-            None => port,
+        let ports = match &sink.encode {
+            None => ports,
             Some(code) => {
                 let encode = self.push(
-                    node(format!("{} (encode)", sink.name), NodeKind::Encode, port),
+                    node(format!("{} (encode)", sink.name), NodeKind::Encode, ports),
                     code.clone(),
                 );
-                Port {
+                vec![Port {
                     node: encode,
                     output: 0,
-                }
+                }]
             }
         };
         self.push(
-            node(sink.name.clone(), NodeKind::Sink, port),
+            node(sink.name.clone(), NodeKind::Sink, ports),
             sink.sink.clone(),
         );
     }

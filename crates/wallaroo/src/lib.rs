@@ -56,6 +56,8 @@ mod context;
 mod durable;
 mod error;
 mod graph;
+#[doc(hidden)]
+pub mod host;
 mod message;
 mod output;
 mod running;

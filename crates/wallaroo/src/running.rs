@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use wallaroo_console::Console;
 use wallaroo_core::Code;
-use wallaroo_engine::{Outcome, Run, Status};
+use wallaroo_engine::{Body, Outcome, Run, Status};
 
 use crate::connectors::{Sender, TrySendError};
 use crate::durable::{self, CheckpointStatus, Checkpoints, Committed};
@@ -57,6 +57,20 @@ impl Running {
             senders,
             checkpoints,
             status: status.map(|console| (console.address(), Mutex::new(console))),
+        }
+    }
+
+    /// Runs the body on a thread of its own.
+    pub(crate) fn run(&mut self, body: Body) -> Result<(), Error> {
+        self.run.run(body).map_err(Error::from)
+    }
+
+    /// Ends the application as a failure: what has been accepted does not go through any more. For the second wish to end.
+    #[doc(hidden)]
+    pub fn give_up(&self) {
+        self.run.give_up();
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.give_up();
         }
     }
 

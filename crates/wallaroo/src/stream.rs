@@ -71,7 +71,7 @@ pub struct Pipeline {
 }
 
 impl<T: Message> Stream<T> {
-    fn from(mut node: GraphNode, keyed: bool) -> Self {
+    pub(crate) fn from(mut node: GraphNode, keyed: bool) -> Self {
         node.sizer = sizer::<T>();
         Stream {
             port: GraphPort {
@@ -83,7 +83,7 @@ impl<T: Message> Stream<T> {
         }
     }
 
-    fn then<O: Message>(
+    pub(crate) fn then<O: Message>(
         self,
         kind: NodeKind,
         name: Name,
@@ -284,9 +284,7 @@ impl<T: Message> Stream<T> {
             key_type: K::kind(),
         };
         let name = made_name("key_by", &location);
-        let mut stream = self.then::<T>(kind, name, location, code);
-        stream.keyed = true;
-        stream
+        self.then::<T>(kind, name, location, code).keyed()
     }
 
     /// Brings all messages together under one key, for all following stages until the next `key_by`.
@@ -300,9 +298,8 @@ impl<T: Message> Stream<T> {
     fn collect_at(self, location: Location) -> Stream<T> {
         let code = NodeCode::Key(Arc::new(|| Box::new(KeyCode::<T, _>::new(OneKey))));
         let name = made_name("collect", &location);
-        let mut stream = self.then::<T>(NodeKind::Collect, name, location, code);
-        stream.keyed = true;
-        stream
+        self.then::<T>(NodeKind::Collect, name, location, code)
+            .keyed()
     }
 
     /// The messages of both streams. Messages of one stream keep their order; those of different streams
@@ -345,16 +342,42 @@ impl<T: Message> Stream<T> {
             Box::new(SplitCode::<T, F>::new(Arc::clone(&function)))
         }));
         let name = made_name("split", &location);
-        let yes = self.then::<T>(NodeKind::Split, name, location, code);
+        self.then::<T>(NodeKind::Split, name, location, code)
+            .halves()
+    }
+
+    /// The two outputs of a split, of which this is the first.
+    pub(crate) fn halves(self) -> (Stream<T>, Stream<T>) {
         let no = Stream {
             port: GraphPort {
-                node: Arc::clone(&yes.port.node),
+                node: Arc::clone(&self.port.node),
                 output: 1,
             },
-            keyed: yes.keyed,
+            keyed: self.keyed,
             messages: PhantomData,
         };
-        (yes, no)
+        (self, no)
+    }
+
+    pub(crate) fn into_port(self) -> GraphPort {
+        self.port
+    }
+
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.keyed
+    }
+
+    pub(crate) fn keyed(mut self) -> Stream<T> {
+        self.keyed = true;
+        self
+    }
+
+    /// The stream with its last node changed, which nobody else has yet.
+    pub(crate) fn with_node(mut self, change: impl FnOnce(&mut GraphNode)) -> Stream<T> {
+        if let Some(node) = Arc::get_mut(&mut self.port.node) {
+            change(node);
+        }
+        self
     }
 
     /// Names the last stage. Names are how stages are found in errors, metrics and stored state; the default is
@@ -400,11 +423,15 @@ impl<T: Message> Stream<T> {
         sink: impl IntoSink<DeadLetter>,
     ) -> Stream<T> {
         let dead_letters = dead_letter_sink(name.into(), sink, caller());
+        self.set_letters(dead_letters);
+        self
+    }
+
+    pub(crate) fn set_letters(&mut self, dead_letters: DeadLetterSink) {
         self.port.node = self.port.node.changed(|settings| {
             settings.on_error = OnError::DeadLetter;
             settings.dead_letters = Some(dead_letters);
         });
-        self
     }
 
     /// Ends the stream in a sink.
@@ -506,7 +533,7 @@ impl Pipeline {
     }
 }
 
-fn dead_letter_sink(
+pub(crate) fn dead_letter_sink(
     name: String,
     sink: impl IntoSink<DeadLetter>,
     location: Location,
@@ -517,6 +544,7 @@ fn dead_letter_sink(
         encode,
         sink,
         location,
+        shared: false,
     }
 }
 

@@ -54,6 +54,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use wallaroo_core::{Code, Messages, NodeKind, Plan, SimulatedClock, Timestamp};
+use wallaroo_engine::host::HostRuntime;
 use wallaroo_engine::{EpochListener, NodeCode, Outcome, Program, Run, Simulation};
 
 use crate::app::App;
@@ -185,6 +186,17 @@ pub struct Test {
     /// Each with the number of its step.
     inputs: Vec<(usize, Input)>,
     between: Vec<Between>,
+    host: HostOfTest,
+}
+
+/// What the language of a host needs around the work of workers.
+#[derive(Default)]
+struct HostOfTest(Option<Arc<dyn HostRuntime>>);
+
+impl fmt::Debug for HostOfTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "a host" } else { "none" })
+    }
 }
 
 impl Test {
@@ -199,6 +211,7 @@ impl Test {
             first_workers: NonZeroUsize::MIN,
             inputs: Vec::new(),
             between: Vec::new(),
+            host: HostOfTest::default(),
         }
     }
 
@@ -214,6 +227,10 @@ impl Test {
     fn with_input(mut self, input: Input) -> Self {
         self.inputs.push((self.between.len(), input));
         self
+    }
+
+    pub(crate) fn set_host(&mut self, host: Arc<dyn HostRuntime>) {
+        self.host = HostOfTest(Some(host));
     }
 
     /// Lets time pass, after all that was sent before has gone through. A test begins at [`START`].
@@ -290,6 +307,7 @@ impl Test {
         let options = wallaroo_engine::Options {
             workers: self.first_workers,
             clock: Arc::new(clock),
+            host: self.host.0.clone(),
             listener: Some(Arc::clone(&observer) as Arc<dyn EpochListener>),
             simulation: Some(Simulation {
                 seed: self.seed,
@@ -509,6 +527,17 @@ impl Results {
             "the objects of the state {name:?} are of type {known_type}, not {asked}"
         );
         self.snapshots.get(name).into_iter().flatten()
+    }
+
+    /// The stored forms of the objects of a state.
+    pub(crate) fn stored_objects(&self, name: &str) -> impl Iterator<Item = (&StoredKey, &[u8])> {
+        let objects = self.snapshots.get(name).into_iter().flatten();
+        objects.map(|(key, bytes)| (key, bytes.as_slice()))
+    }
+
+    /// What came to a sink, whatever its type; none if there is no such sink, or nothing came.
+    pub(crate) fn captured(&self, name: &str) -> Option<&dyn Messages> {
+        self.sinks.get(name)?.as_deref()
     }
 
     /// The seed of the run.

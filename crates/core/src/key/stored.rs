@@ -31,6 +31,31 @@ impl StoredKey {
         Ok(Self(SmallVec::from_slice(bytes)))
     }
 
+    /// A tuple key from keys whose types only a host knows.
+    ///
+    /// # Errors
+    /// [`KeyError`] if there is none or are more than 255 elements, or if together they are too long or too deep.
+    ///
+    /// # Example
+    /// ```
+    /// use wallaroo_core::{Key, StoredKey};
+    ///
+    /// let elements = ["a".to_stored()?, 7i64.to_stored()?];
+    /// assert_eq!(StoredKey::tuple(&elements)?, ("a".to_owned(), 7i64).to_stored()?);
+    /// # Ok::<(), wallaroo_core::KeyError>(())
+    /// ```
+    pub fn tuple(elements: &[StoredKey]) -> Result<Self, KeyError> {
+        let count = u8::try_from(elements.len()).map_err(|_| KeyError::Malformed {
+            expected: "a tuple of at most 255 elements",
+        })?;
+        let mut buffer = CanonicalBuffer::default();
+        buffer.push_tuple(count);
+        for element in elements {
+            buffer.push_element(|buffer| buffer.push_canonical(element.as_bytes()));
+        }
+        Self::from_canonical(buffer.as_bytes())
+    }
+
     /// The canonical bytes.
     #[inline]
     #[must_use]

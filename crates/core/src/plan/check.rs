@@ -8,6 +8,8 @@
 
 use super::{Node, NodeId, NodeKind, Plan, PlanError};
 
+/// What the code of a `key_by` says that finds keys of any kind.
+const ANY_KEY: &str = "any";
 /// Longest name of a stage, source, sink or state, in bytes.
 // Long enough for a path-like name, short enough for a metric label.
 const MAX_NAME_BYTES: usize = 255;
@@ -104,7 +106,8 @@ fn state_types(plan: &Plan, state: &str) -> Result<(), PlanError> {
                 _ => "the one key of collect".to_owned(),
             };
             let (first, first_type) = seen_key.get_or_insert_with(|| (node, key_type.clone()));
-            if *first_type != key_type {
+            // A host that has no types cannot say what kind of key it finds.
+            if *first_type != key_type && first_type != ANY_KEY && key_type != ANY_KEY {
                 return Err(PlanError::StateKeyType {
                     state: state.to_owned(),
                     first_type: first_type.clone(),

@@ -5,7 +5,8 @@
 
 use wallaroo_core::source::Rejected;
 use wallaroo_core::{
-    Code, DeadLetter, KeyError, NodeId, NodeKind, OnError, PartitionId, Provenance, StoredKey,
+    Code, ConnectorError, DeadLetter, KeyError, NodeId, NodeKind, OnError, PartitionId, Provenance,
+    StoredKey,
 };
 
 use super::{Executor, Frame, Head, Instance};
@@ -67,10 +68,16 @@ impl Executor {
         failed: Failed,
     ) -> Result<Option<(usize, Letter)>, Failure> {
         let index = failed.index;
+        let is_exit = matches!(failed.cause, Cause::Exit(_));
         let described = self.describe(node, depth, failed);
         let id = self.nodes[node].id;
         let plan_node = self.program.plan.node(id);
-        match self.nodes[node].on_error {
+        let on_error = if is_exit {
+            OnError::Fail
+        } else {
+            self.nodes[node].on_error
+        };
+        match on_error {
             OnError::Fail
                 if plan_node.kind == NodeKind::Encode && described.code == Code::UserError =>
             {
@@ -80,6 +87,15 @@ impl Executor {
                     origin: described.origin,
                     message: described.message,
                     error: described.error,
+                })
+            }
+            OnError::Fail
+                if decodes_for(&plan_node.name).is_some() && described.code == Code::UserError =>
+            {
+                Err(Failure::Decode {
+                    origin: described.origin,
+                    message: described.message,
+                    error: ConnectorError::new(described.error),
                 })
             }
             OnError::Fail => Err(Failure::User {
@@ -103,7 +119,9 @@ impl Executor {
             OnError::DeadLetter => {
                 self.counts[id.index()].add_dropped(1);
                 let letter = DeadLetter {
-                    stage: of_sink(&plan_node.name).to_owned(),
+                    stage: decodes_for(&plan_node.name)
+                        .unwrap_or_else(|| of_sink(&plan_node.name))
+                        .to_owned(),
                     source: described.origin.source,
                     partition: described.origin.partition,
                     position: described.origin.position,
@@ -193,7 +211,9 @@ impl Executor {
             .map(|head| head.provenance.get(head_index))
             .unwrap_or_default();
         let (error, code) = match failed.cause {
-            Cause::Error(error) => (error_text(error.as_ref()), Code::UserError),
+            Cause::Error(error) | Cause::Exit(error) => {
+                (error_text(error.as_ref()), Code::UserError)
+            }
             Cause::Panic(text) => (text, Code::UserPanic),
             Cause::Key(error @ KeyError::TooLong { .. }) => (error.to_string(), Code::KeyTooLong),
             Cause::Key(error) => (error.to_string(), Code::UserError),
@@ -211,6 +231,12 @@ impl Executor {
 /// The sink that a node encodes for; other names as they are.
 fn of_sink(name: &str) -> &str {
     name.strip_suffix(" (encode)").unwrap_or(name)
+}
+
+/// The source that a node decodes for.
+fn decodes_for(name: &str) -> Option<&str> {
+    let (source, number) = name.rsplit_once(" (decode")?;
+    number.ends_with(')').then_some(source)
 }
 
 /// A key for programs: text as it is, without the quotes that tell people what is text.

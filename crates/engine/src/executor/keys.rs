@@ -49,7 +49,7 @@ pub(super) fn key_of(
         Arc::new(match failed.cause {
             Cause::Key(error) => NoKey::Refused(error),
             Cause::Panic(text) => NoKey::Panicked(text),
-            Cause::Error(error) => NoKey::Panicked(error.to_string()),
+            Cause::Error(error) | Cause::Exit(error) => NoKey::Panicked(error.to_string()),
         })
     })
 }

@@ -5,7 +5,6 @@
 //! **Invariants.** A decoder allocates nothing per record beyond what the message itself owns. Its errors say
 //! what was expected and where in the record; which record of which partition is added by the engine.
 
-use std::any::Any;
 use std::error::Error as StdError;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -19,17 +18,12 @@ mod tests;
 mod text;
 
 pub use csv::Csv;
+pub(crate) use csv::split_csv;
 pub use json::Json;
 pub use text::Text;
 
 /// Any error of a decoding or encoding function of yours; `?` makes it from every error type.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// The delimiter of columns, when line ends within `"` belong to the record: for [`Csv`].
-// `Format` knows nothing of framing, so the one format that needs a framing of its own is recognized here.
-pub(super) fn quoted_by<T: 'static>(format: &dyn Any) -> Option<u8> {
-    format.downcast_ref::<Csv<T>>().map(Csv::delimited_by)
-}
 
 /// Makes decoders by calling a function of the user.
 pub(super) struct Decoders<T, F> {

@@ -15,7 +15,7 @@ use wallaroo_core::{Code, ConnectorError, Decoder, Format, Position, Reader, Sou
 
 use super::acknowledged::AckInput;
 use super::address::Address;
-use super::formats::{BoxError, ByFunction, Csv, Decoders, Json, Text, quoted_by};
+use super::formats::{BoxError, ByFunction, Csv, Decoders, Json, Text};
 use super::framing::{FrameHeader, Framing, MAX_FRAME_BYTES, MAX_LINE_BYTES, Unit};
 use super::tcp::{ListenerHandle, TcpInput, TcpReader};
 
@@ -201,8 +201,8 @@ impl<K: Transport> Bytes<K> {
 
     /// Each record is decoded by a format: [`Csv`], [`Json`], [`Text`] or one of your own.
     pub fn format<T: Send + 'static>(self, format: impl Format<T>) -> ByteSource<T> {
-        let lines =
-            quoted_by::<T>(&format).map_or(Unit::Lines, |delimiter| Unit::Quoted { delimiter });
+        let quoted = |delimiter| Unit::Quoted { delimiter };
+        let lines = format.quoted_by().map_or(Unit::Lines, quoted);
         let input = self.transport.into_input();
         ByteSource {
             listener: match &input {

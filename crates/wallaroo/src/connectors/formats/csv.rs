@@ -67,16 +67,18 @@ impl<T> Csv<T> {
         self
     }
 
-    pub(in crate::connectors) fn delimited_by(&self) -> u8 {
-        self.delimiter
-    }
-
     /// There is no header: the fields of the message are the columns in this order.
     #[must_use]
     pub fn without_header(mut self) -> Self {
         self.has_header = false;
         self
     }
+}
+
+/// Splits the text of a row into its columns.
+pub(crate) fn split_csv(text: &str, delimiter: u8, row: &mut StringRecord) {
+    row.clear();
+    split::split(text, delimiter, row, &mut String::new());
 }
 
 impl<T> Default for Csv<T> {
@@ -107,6 +109,10 @@ impl<T: DeserializeOwned + 'static> Format<T> for Csv<T> {
 
     fn has_header(&self) -> bool {
         self.has_header
+    }
+
+    fn quoted_by(&self) -> Option<u8> {
+        Some(self.delimiter)
     }
 }
 

@@ -179,6 +179,13 @@ impl<K: 'static> ByteSink<K> {
         self.content(FunctionContent(encode), Separator::Own)
     }
 
+    /// What is written before the first row, once per file or connection: for an encoder that needs a header. A file that is
+    /// appended to and not empty gets none.
+    pub fn header(self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.preamble.get_or_init(|| bytes.into());
+        self
+    }
+
     /// Each message is what an encoder appends, with its length in front: four bytes, most significant
     /// first, unless [`framed`](ByteSink::framed) says otherwise.
     pub fn framed_with<T: 'static>(self, encoder: impl Encoder<T>) -> Encoded<Self, T> {

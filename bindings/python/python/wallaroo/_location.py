@@ -1,0 +1,21 @@
+"""Where in the user's program something was said."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+def caller() -> tuple[str, int]:
+    """The file and the line that called into this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    file = Path(frame.f_code.co_filename)
+    try:
+        file = file.relative_to(Path.cwd())
+    except ValueError:
+        pass
+    return str(file), frame.f_lineno

@@ -1,0 +1,103 @@
+"""Run an application in a test: its messages in, what its sinks got and its states out.
+
+No network, no files, no waiting: every source is replaced by messages of the test, every sink is captured, and time moves
+only when the test says so. It is the real engine that runs, in simulation: the same seed gives the same run.
+
+Example:
+    >>> import wallaroo
+    >>> from wallaroo import testing
+    >>> class Stock:
+    ...     def __init__(self):
+    ...         self.high = 0
+    ...     def on_tick(self, tick):
+    ...         if tick["price"] > self.high:
+    ...             self.high = tick["price"]
+    ...             return f"{tick['symbol']} {tick['price']}"
+    >>> stocks = wallaroo.State("stocks", Stock)
+    >>> ticks = wallaroo.source("ticks", wallaroo.file("/data/ticks.jsonl", wallaroo.json()))
+    >>> app = wallaroo.App("stocks", ticks.key_by("symbol").to(Stock.on_tick, state=stocks).to_sink("highs", wallaroo.stdout()))
+    >>> results = testing.run(app, {"ticks": [{"symbol": "A", "price": 3}, {"symbol": "A", "price": 2}]})
+    >>> results.sink("highs")
+    ['A 3']
+    >>> results.state("stocks")["A"].high
+    3
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import _native
+from ._app import App
+
+
+class Results:
+    """What a test leaves behind: what came to the sinks, and the states."""
+
+    def __init__(self, sinks: dict[str, list[Any]], states: dict[str, dict[Any, Any]], seed: int) -> None:
+        self._sinks = sinks
+        self._states = states
+        #: The seed of the run.
+        self.seed = seed
+
+    def sink(self, name: str) -> list[Any]:
+        """What came to a sink, in this order; of a sink of bytes its rows as text. Sinks of dead letters are sinks."""
+        if name not in self._sinks:
+            message = f"there is no sink {name!r}; there is {', '.join(map(repr, self._sinks)) or 'none'}"
+            raise KeyError(message)
+        return self._sinks[name]
+
+    def state(self, name: str) -> dict[Any, Any]:
+        """The objects of a state, by key."""
+        if name not in self._states:
+            message = f"there is no state {name!r}; there is {', '.join(map(repr, self._states)) or 'none'}"
+            raise KeyError(message)
+        return self._states[name]
+
+    def __repr__(self) -> str:
+        """Names of sinks with the number of their messages."""
+        counts = ", ".join(f"{name}={len(messages)}" for name, messages in self._sinks.items())
+        return f"Results(seed={self.seed}, {counts})"
+
+
+class Test:
+    """A test of an application: what is sent, and when."""
+
+    __test__ = False
+
+    def __init__(self, app: App, *, seed: int | None = None) -> None:
+        given = os.environ.get("WALLAROO_SEED")
+        self._app = app
+        self._seed = seed if seed is not None else int(given) if given else None
+        self._steps: list[dict[str, Any]] = []
+
+    def send(self, source: str, messages: Iterable[Any]) -> Test:
+        """Send messages to a source: the decoded messages, as its stages get them."""
+        self._steps.append({"send": (source, list(messages))})
+        return self
+
+    def advance(self, seconds: float) -> Test:
+        """Let time pass, after all that was sent before has gone through."""
+        self._steps.append({"advance": seconds})
+        return self
+
+    def run(self) -> Results:
+        """Run the application until all messages have gone through."""
+        sinks, states, seed = _native.run_test(self._app._plan(), self._steps, self._seed)
+        return Results(sinks, states, seed)
+
+
+def run(app: App, inputs: Mapping[str, Iterable[Any]], *, seed: int | None = None) -> Results:
+    """Run an application on these messages, by source.
+
+    Args:
+        app: The application.
+        inputs: The messages of each source; a source that is not named has none.
+        seed: Draws everything that is open; the environment variable ``WALLAROO_SEED`` by default.
+    """
+    test = Test(app, seed=seed)
+    for source, messages in inputs.items():
+        test.send(source, messages)
+    return test.run()

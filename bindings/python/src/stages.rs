@@ -1,0 +1,362 @@
+//! Decoding, computations, state computations and splits: loops over a batch that call Python functions.
+//!
+//! **Invariants.** One look for the interpreter per batch. The index of the message is noted before each call.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use wallaroo::host::{
+    Failed, Input, Messages, Outputs, Splitter, Stage, StateStage, StateView, downcast,
+};
+
+use crate::context::Context;
+use crate::failing::Policy;
+use crate::keys::{describe, to_python};
+use crate::message::{Message, Raw};
+use crate::table::Table;
+
+/// How a record becomes an object.
+pub(crate) enum Decode {
+    /// Text, without a call.
+    Text,
+    /// Bytes, without a call.
+    Bytes,
+    /// A function of bytes; `None` filters the record out.
+    Function(Py<PyAny>),
+    /// A function of the columns of a row (a list of texts) and the names of the columns (a tuple).
+    Row(Py<PyAny>),
+}
+
+/// The stage behind a source that makes objects of records.
+pub(crate) struct DecodeCode {
+    pub(crate) decode: Arc<Decode>,
+    pub(crate) policy: Policy,
+    /// The names of columns as Python has them, for the columns of the last row.
+    pub(crate) names: Option<(Arc<crate::message::Columns>, Py<PyTuple>)>,
+    pub(crate) row: csv::StringRecord,
+}
+
+impl DecodeCode {
+    fn object<'py>(&mut self, py: Python<'py>, raw: &Raw) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let decoded = match &*self.decode {
+            Decode::Text => {
+                let text = std::str::from_utf8(&raw.bytes).map_err(|error| {
+                    PyValueError::new_err(format!(
+                        "expected UTF-8 text, found another byte at byte {}",
+                        error.valid_up_to() + 1
+                    ))
+                })?;
+                PyString::new(py, text).into_any()
+            }
+            Decode::Bytes => PyBytes::new(py, &raw.bytes).into_any(),
+            Decode::Function(function) => {
+                function.bind(py).call1((PyBytes::new(py, &raw.bytes),))?
+            }
+            Decode::Row(_) => return self.row(py, raw).map(Some),
+        };
+        Ok((!decoded.is_none()).then_some(decoded))
+    }
+
+    fn row<'py>(&mut self, py: Python<'py>, raw: &Raw) -> PyResult<Bound<'py, PyAny>> {
+        let Decode::Row(function) = &*self.decode else {
+            unreachable!("it has been looked at");
+        };
+        let columns = raw
+            .columns
+            .as_ref()
+            .ok_or_else(|| PyValueError::new_err("the row has no header"))?;
+        let text = std::str::from_utf8(&raw.bytes)
+            .map_err(|_| PyValueError::new_err("expected UTF-8 text"))?;
+        wallaroo::host::split_csv(text, columns.delimiter, &mut self.row);
+        if self.row.len() != columns.names.len() {
+            return Err(PyValueError::new_err(format!(
+                "the row has {} columns, the header has {}; quote columns that contain the delimiter or a line end",
+                self.row.len(),
+                columns.names.len()
+            )));
+        }
+        let names = match &self.names {
+            Some((known, names)) if Arc::ptr_eq(known, columns) => names.bind(py).clone(),
+            _ => {
+                let names = PyTuple::new(py, &columns.names)?;
+                self.names = Some((Arc::clone(columns), names.clone().unbind()));
+                names
+            }
+        };
+        let fields = PyList::new(py, self.row.iter())?;
+        function.bind(py).call1((fields, names))
+    }
+}
+
+impl Stage for DecodeCode {
+    fn data(&mut self, input: Input<'_>, outputs: &mut Outputs) -> Result<usize, Failed> {
+        Python::attach(|py| {
+            let (messages, origin) = outputs.ports[0].typed::<Vec<Message>>();
+            let given = downcast::<Vec<Message>>(input.messages);
+            for index in input.range.clone() {
+                input.progress.set(index);
+                let object = match &given[index] {
+                    Message::Raw(raw) => self
+                        .object(py, raw)
+                        .map_err(|error| self.policy.failed(py, index, error))?,
+                    Message::Object(object) => Some(object.bind(py).clone()),
+                };
+                if let Some(object) = object {
+                    messages.push(Message::Object(object.unbind()));
+                    origin.push(index as u32);
+                }
+            }
+            Ok(input.range.end)
+        })
+    }
+
+    fn describe(&self, messages: &dyn Messages, index: usize) -> Vec<u8> {
+        describe(messages, index)
+    }
+}
+
+/// A function of the user, and how it is called.
+pub(crate) struct Call {
+    pub(crate) function: Py<PyAny>,
+    /// Whether it returns several messages, one after another.
+    pub(crate) is_many: bool,
+    /// Whether it takes the context, as its last argument.
+    pub(crate) takes_context: bool,
+    /// Whether the state object is its first argument, before the message.
+    pub(crate) state_first: bool,
+    pub(crate) name: String,
+}
+
+/// Puts out what a call emitted and returned.
+fn put_out(
+    py: Python<'_>,
+    call: &Call,
+    context: Option<&Py<Context>>,
+    returned: Bound<'_, PyAny>,
+    state: Option<*mut pyo3::ffi::PyObject>,
+    mut put: impl FnMut(Py<PyAny>),
+) -> PyResult<()> {
+    let check = |message: &Bound<'_, PyAny>| {
+        if state == Some(message.as_ptr()) {
+            return Err(PyTypeError::new_err(format!(
+                "{} passes its state object on, which the next message would change; pass a copy on",
+                call.name
+            )));
+        }
+        Ok(())
+    };
+    if let Some(context) = context {
+        let emitted = std::mem::take(&mut context.bind(py).borrow_mut().emitted);
+        for message in emitted {
+            check(message.bind(py))?;
+            put(message);
+        }
+    }
+    if returned.is_none() {
+        return Ok(());
+    }
+    if call.is_many {
+        for message in returned.try_iter()? {
+            let message = message?;
+            check(&message)?;
+            put(message.unbind());
+        }
+        return Ok(());
+    }
+    check(&returned)?;
+    if is_lazy(&returned.get_type()) {
+        return Err(PyTypeError::new_err(format!(
+            "{} returned {}, and not a message; use to_many for functions that yield, and plain functions instead of async ones",
+            call.name,
+            returned.get_type().name()?
+        )));
+    }
+    put(returned.unbind());
+    Ok(())
+}
+
+/// Generators and coroutines, by their types.
+#[inline]
+fn is_lazy(class: &Bound<'_, pyo3::types::PyType>) -> bool {
+    static LAZY: pyo3::sync::PyOnceLock<[Py<PyAny>; 2]> = pyo3::sync::PyOnceLock::new();
+    let py = class.py();
+    let lazy = LAZY.get_or_try_init(py, || -> PyResult<_> {
+        let types = py.import("types")?;
+        Ok([
+            types.getattr("GeneratorType")?.unbind(),
+            types.getattr("CoroutineType")?.unbind(),
+        ])
+    });
+    lazy.is_ok_and(|lazy| lazy.iter().any(|lazy| lazy.as_ptr() == class.as_ptr()))
+}
+
+/// A computation without state.
+pub(crate) struct ToCode {
+    pub(crate) call: Arc<Call>,
+    pub(crate) policy: Policy,
+    pub(crate) context: Option<Py<Context>>,
+}
+
+impl Stage for ToCode {
+    fn data(&mut self, input: Input<'_>, outputs: &mut Outputs) -> Result<usize, Failed> {
+        Python::attach(|py| {
+            let soft_limit = outputs.soft_limit;
+            let (messages, origin) = outputs.ports[0].typed::<Vec<Message>>();
+            let given = downcast::<Vec<Message>>(input.messages);
+            let function = self.call.function.bind(py);
+            let now_ns = nanoseconds(&input);
+            for index in input.range.clone() {
+                input.progress.set(index);
+                let message = given[index].object(py);
+                let returned = match &self.context {
+                    None => function.call1((message,)),
+                    Some(context) => {
+                        context.bind(py).borrow_mut().begin(None, now_ns, false);
+                        function.call1((message, context))
+                    }
+                };
+                let put = |message| {
+                    messages.push(Message::Object(message));
+                    origin.push(index as u32);
+                };
+                let done = returned.and_then(|returned| {
+                    put_out(py, &self.call, self.context.as_ref(), returned, None, put)
+                });
+                done.map_err(|error| self.policy.failed(py, index, error))?;
+                if messages.len() >= soft_limit {
+                    return Ok(index + 1);
+                }
+            }
+            Ok(input.range.end)
+        })
+    }
+
+    fn describe(&self, messages: &dyn Messages, index: usize) -> Vec<u8> {
+        describe(messages, index)
+    }
+}
+
+fn nanoseconds(input: &Input<'_>) -> i64 {
+    i64::try_from(input.now.0).unwrap_or(i64::MAX)
+}
+
+/// A state computation.
+pub(crate) struct StateCode {
+    pub(crate) call: Arc<Call>,
+    pub(crate) policy: Policy,
+    pub(crate) context: Option<Py<Context>>,
+}
+
+impl StateStage for StateCode {
+    fn data(
+        &mut self,
+        input: Input<'_>,
+        state: &mut StateView<'_>,
+        outputs: &mut Outputs,
+    ) -> Result<usize, Failed> {
+        Python::attach(|py| {
+            let soft_limit = outputs.soft_limit;
+            let (messages, origin) = outputs.ports[0].typed::<Vec<Message>>();
+            let given = downcast::<Vec<Message>>(input.messages);
+            let function = self.call.function.bind(py);
+            let now_ns = nanoseconds(&input);
+            let table = state
+                .objects
+                .as_any_mut()
+                .downcast_mut::<Table>()
+                .expect("a state of Python has a table of Python");
+            let must_be_storable = table.kind.must_be_storable.load(Ordering::Relaxed);
+            for (index, slot) in input.range.clone().zip(state.slots) {
+                input.progress.set(index);
+                let refused =
+                    |text: String| self.policy.failed(py, index, PyTypeError::new_err(text));
+                if state.preserve {
+                    table.save(py, *slot).map_err(refused)?;
+                }
+                let kind = must_be_storable.then(|| Arc::clone(&table.kind));
+                let (object, is_new) = table
+                    .object(py, *slot)
+                    .map_err(|error| self.policy.failed(py, index, error))?;
+                let message = given[index].object(py);
+                let (first, second) = if self.call.state_first {
+                    (object, message)
+                } else {
+                    (message, object)
+                };
+                let returned = match &self.context {
+                    None => function.call1((first, second)),
+                    Some(context) => {
+                        let key = to_python(py, state.keys.key(*slot).view())
+                            .map_err(|error| self.policy.failed(py, index, error))?;
+                        context.bind(py).borrow_mut().begin(Some(key), now_ns, true);
+                        function.call1((first, second, context))
+                    }
+                };
+                let put = |message| {
+                    messages.push(Message::Object(message));
+                    origin.push(index as u32);
+                };
+                let done = returned.and_then(|returned| {
+                    let object = Some(object.as_ptr());
+                    put_out(py, &self.call, self.context.as_ref(), returned, object, put)
+                });
+                done.map_err(|error| self.policy.failed(py, index, error))?;
+                if let Some(kind) = kind
+                    && is_new
+                {
+                    kind.write(object, &mut Vec::new()).map_err(|text| {
+                        refused(format!(
+                            "the state {:?} cannot be stored: {text}",
+                            kind.name
+                        ))
+                    })?;
+                }
+                if let Some(context) = &self.context
+                    && context.bind(py).borrow().forget
+                {
+                    wallaroo::host::StateObjects::reset(table, *slot);
+                    state.forgotten.push((*slot, index as u32));
+                }
+                if messages.len() >= soft_limit {
+                    return Ok(index + 1);
+                }
+            }
+            Ok(input.range.end)
+        })
+    }
+
+    fn describe(&self, messages: &dyn Messages, index: usize) -> Vec<u8> {
+        describe(messages, index)
+    }
+}
+
+/// A `split`.
+pub(crate) struct SplitCode {
+    pub(crate) predicate: Arc<Call>,
+    pub(crate) policy: Policy,
+}
+
+impl Splitter for SplitCode {
+    fn choose(&mut self, input: Input<'_>, choices: &mut Vec<u16>) -> Result<(), Failed> {
+        Python::attach(|py| {
+            let given = downcast::<Vec<Message>>(input.messages);
+            let function = self.predicate.function.bind(py);
+            for index in input.range.clone() {
+                input.progress.set(index);
+                let is_first = function
+                    .call1((given[index].object(py),))
+                    .and_then(|chosen| chosen.is_truthy())
+                    .map_err(|error| self.policy.failed(py, index, error))?;
+                choices.push(u16::from(!is_first));
+            }
+            Ok(())
+        })
+    }
+
+    fn describe(&self, messages: &dyn Messages, index: usize) -> Vec<u8> {
+        describe(messages, index)
+    }
+}

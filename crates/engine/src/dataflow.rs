@@ -15,7 +15,7 @@ use wallaroo_state::WorkerIndex;
 use crate::batch::{Batch, Pool};
 use crate::baton::Random;
 use crate::control::Time;
-use crate::executor::{Executor, Outbox, Owners, Table};
+use crate::executor::{Executor, Outbox, Owners, Pace, Table};
 use crate::layout::{Edge, EdgeIndex, Layout, Region, RegionIndex, SinkNumbers};
 use crate::ledger::Ledger;
 use crate::program::{NodeCode, Program};
@@ -155,6 +155,14 @@ impl<'a> Builder<'a> {
         self.owners.me * self.shared.layout.regions.len() + region
     }
 
+    /// How much of what a region's epochs have changed is saved when.
+    fn pace(&self, region: RegionIndex) -> Pace {
+        let seed_of =
+            |(_, seed, _): &(_, u64, _)| seed.rotate_left(32) + self.operator(region) as u64;
+        let seed = self.shared.simulation.as_ref().map(seed_of);
+        seed.map_or_else(Pace::default, Pace::simulated)
+    }
+
     fn name(&self, region: &Region) -> &'a str {
         &self.shared.program.plan.node(region.nodes[0]).name
     }
@@ -284,6 +292,7 @@ impl<'a> Builder<'a> {
             level: region.level,
             pools: self.pools(region),
             start: self.shared.start,
+            pace: self.pace(index),
         };
         let (address, outgoing) = region::build(
             scope,

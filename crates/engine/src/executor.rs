@@ -17,6 +17,7 @@ mod failing;
 mod keys;
 mod loading;
 mod outbox;
+mod saving;
 mod state;
 mod taking;
 
@@ -38,6 +39,7 @@ use crate::status::NodeCounts;
 
 pub(crate) use keys::FoundKey;
 pub(crate) use outbox::{Outbox, Owners};
+pub(crate) use saving::{Pace, Portion};
 pub(crate) use state::Table;
 
 /// Messages per output after which a stage is asked to return.

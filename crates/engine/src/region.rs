@@ -21,12 +21,13 @@ use timely::dataflow::operators::{CapabilityTrait, InputCapability};
 use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
 use timely::scheduling::Activator;
+use wallaroo_core::Timestamp;
 
 use crate::alarm::Alarm;
 use crate::batch::{Batch, ByDestination, Contents, Pool};
 use crate::control::{Control, Epoch, Time, epoch_of};
 use crate::epochs::Epochs;
-use crate::executor::{Executor, Progress};
+use crate::executor::{Executor, Pace, Portion, Progress};
 use crate::failure::Failure;
 use crate::layout::{Edge, EdgeIndex, Route};
 use crate::listener::EpochListener;
@@ -159,6 +160,7 @@ pub(crate) struct Surroundings {
     /// For each input the pool of its edge.
     pub(crate) pools: Vec<Pool>,
     pub(crate) start: Epoch,
+    pub(crate) pace: Pace,
 }
 
 struct Region {
@@ -169,6 +171,8 @@ struct Region {
     activator: Activator,
     around: Surroundings,
     open: Epoch,
+    /// The ended epoch whose changes are being saved.
+    saving: Option<Epoch>,
     pulled: Vec<(InputCapability<Time>, Batch)>,
     pending: VecDeque<Waiting>,
     stash: VecDeque<Waiting>,
@@ -213,6 +217,7 @@ pub(crate) fn build<'scope>(
             activator,
             around,
             open,
+            saving: None,
             pulled: Vec::new(),
             pending: VecDeque::new(),
             stash: VecDeque::new(),
@@ -242,6 +247,7 @@ impl Region {
         };
         let frontier = frontier_of(frontiers);
         self.reached.set(frontier);
+        let began = self.saving.map(|_| self.around.control.clock.now());
         executor.epoch = self.open;
         self.pull();
         self.follow_hold();
@@ -249,6 +255,7 @@ impl Region {
             .work(executor, frontier)
             .and_then(|()| self.load(executor))
             .and_then(|()| self.expire(executor))
+            .and_then(|()| self.save_between(executor, began))
         {
             self.around.control.fail(failure);
         }
@@ -260,6 +267,62 @@ impl Region {
             self.activator.activate();
         }
         Ok(())
+    }
+
+    /// Saves some of what the last epoch has changed, if any is left, and comes back for the rest.
+    fn save_between(
+        &mut self,
+        executor: &mut Executor,
+        began: Option<Timestamp>,
+    ) -> Result<(), Failure> {
+        // What has just been closed has had its first portion.
+        let (Some(_), Some(began)) = (self.saving, began) else {
+            return Ok(());
+        };
+        let clock = Arc::clone(&self.around.control.clock);
+        let from = clock.now();
+        let time = self.around.pace.time_after(from.since(began));
+        while self.saving.is_some() {
+            let portion = self.around.pace.between();
+            self.save(executor, portion)?;
+            if clock.now().since(from) >= time {
+                break;
+            }
+        }
+        if self.saving.is_some() {
+            self.activator.activate();
+        }
+        Ok(())
+    }
+
+    /// Saves a portion of what the last ended epoch has changed, and reports the epoch when that was the last.
+    fn save(&mut self, executor: &mut Executor, portion: Portion) -> Result<(), Failure> {
+        if let Some(epoch) = self.saving
+            && self.hand_over(executor, portion)?
+        {
+            self.report(Epoch(epoch.0 + 1));
+        }
+        Ok(())
+    }
+
+    /// Saves a portion of what the last ended epoch has changed. Hands all of it over when that was the last: true then.
+    fn hand_over(&mut self, executor: &mut Executor, portion: Portion) -> Result<bool, Failure> {
+        let (Some(epoch), Some(listener)) = (self.saving, &self.around.listener) else {
+            return Ok(false);
+        };
+        let Some(changes) = executor.save(portion)? else {
+            return Ok(false);
+        };
+        self.saving = None;
+        listener.states_changed(epoch, self.around.worker, changes);
+        Ok(true)
+    }
+
+    /// Says that all before `open` has had its effect and has been reported.
+    fn report(&self, open: Epoch) {
+        if let Some(epochs) = &self.around.epochs {
+            epochs.done_before(self.around.operator, Some(open));
+        }
     }
 
     /// Drops state objects that have expired, a portion at a time, and sees to it that it is called for the next.
@@ -407,21 +470,29 @@ impl Region {
         if self.reached.is_done() || frontier.is_some_and(|time| epoch_of(time) <= self.open) {
             return Ok(false);
         }
-        if let Some(listener) = &self.around.listener
-            && executor.has_state()
-        {
+        if self.around.listener.is_some() && executor.has_state() {
+            self.save(executor, Portion::ALL)?;
             executor.expire(usize::MAX)?;
-            listener.states_changed(self.open, self.around.worker, executor.changes()?);
+            executor.close_epoch();
+            self.saving = Some(self.open);
         }
         // With the end of all input the last epoch ends: the one of the last stashed batch.
+        // The end of the generation reports it, when the sinks have delivered.
         if frontier.is_none() && self.stash.is_empty() {
+            self.hand_over(executor, Portion::ALL)?;
             return Ok(false);
         }
         self.open = Epoch(self.open.0 + 1);
         executor.epoch = self.open;
         self.unstash(self.open);
-        if let Some(epochs) = &self.around.epochs {
-            epochs.done_before(self.around.operator, Some(self.open));
+        if self.saving.is_none() {
+            self.report(self.open);
+            return Ok(true);
+        }
+        let portion = self.around.pace.at_once();
+        self.save(executor, portion)?;
+        if self.saving.is_some() {
+            self.activator.activate();
         }
         Ok(true)
     }

@@ -92,7 +92,8 @@ impl Expiry {
         tick >= last.saturating_add(self.span)
     }
 
-    /// Appends slots whose objects are expired, looking at about `count` slots. Says whether there may be more.
+    /// Appends slots whose objects are expired, looking at about `count` slots; they are to be [taken](Expiry::take). Says
+    /// whether there may be more.
     pub(crate) fn expired(&mut self, tick: Tick, count: usize, slots: &mut Vec<Slot>) -> bool {
         let mut left = count;
         while let Some(entry) = self.queue.first_entry() {
@@ -115,7 +116,8 @@ impl Expiry {
                 }
                 if self.is_expired(times.last, tick) {
                     slots.push(slot);
-                    self.times.reset(slot);
+                    // Its last touch stays: the object may still have to be saved with it.
+                    self.times.get_mut(slot).queued = 0;
                 } else {
                     self.put(slot, times.last);
                 }

@@ -13,10 +13,11 @@ use hashbrown::{HashMap, HashSet};
 use wallaroo_core::{
     Key, KeyError, KeyGroupCount, NodeId, NodeKind, OnError, StoredKey, Timestamp,
 };
-use wallaroo_state::{Assignment, ChunkIndex, Dirty, KeyIndex, Slot, StateChanges, WorkerIndex};
+use wallaroo_state::{Assignment, ChunkIndex, KeyIndex, Slot, WorkerIndex};
 
 use super::expiry::Expiry;
 use super::loading::Loading;
+use super::saving::Saving;
 use super::{Executor, HeadKeys, Instance, guarded};
 use crate::failure::{Act, Failure, Owner};
 use crate::host::{Cause, Failed, Input, Keyed, StateObjects, StateView};
@@ -34,6 +35,8 @@ pub(crate) struct Table {
     pub(crate) loading: Option<Loading>,
     /// For a state whose objects expire.
     pub(crate) expiry: Option<Expiry>,
+    /// What the last ended epoch has changed, while it is being saved.
+    pub(super) saving: Saving,
 }
 
 /// State objects that change workers.
@@ -62,6 +65,7 @@ impl Table {
             expiry: objects.expire_after().map(Expiry::new),
             objects,
             loading: None,
+            saving: Saving::default(),
         }
     }
 
@@ -120,35 +124,9 @@ impl Table {
         Ok(())
     }
 
-    /// Ends an epoch: what has changed in it.
-    fn changes(&mut self) -> Result<StateChanges, Failure> {
-        let Dirty { touched, removed } = self.index.take_dirty();
-        let mut changes = StateChanges::new(&self.name);
-        for slot in touched {
-            let key = self.index.key(slot);
-            let group = self.index.group(slot).0;
-            changes
-                .object(group, key.as_bytes(), |bytes| {
-                    if let Some(expiry) = &self.expiry {
-                        expiry.write_stamp(slot, bytes);
-                    }
-                    caught(|| self.objects.snapshot(slot, bytes)).unwrap_or_else(panicked)
-                })
-                .map_err(|error| Failure::State {
-                    state: self.name.clone(),
-                    key: key.view().to_string(),
-                    error,
-                })?;
-        }
-        for key in removed {
-            let group = self.index.group_count().group_of(key.hash());
-            changes.removed(group.0, key.as_bytes());
-        }
-        Ok(changes)
-    }
-
     /// Frees a slot whose object has been reset, and leaves a tombstone.
     pub(super) fn forget(&mut self, slot: Slot) {
+        debug_assert!(!self.is_to_be_saved(slot), "what is dropped was saved");
         if let Some(expiry) = &mut self.expiry {
             expiry.take(slot);
         }
@@ -171,6 +149,7 @@ impl Table {
         };
         let mut slots = Vec::new();
         let is_more = expiry.expired(expiry.tick_of(now), count, &mut slots);
+        self.save_before_change(&slots)?;
         for slot in slots {
             self.reset(slot)?;
             self.forget(slot);
@@ -232,7 +211,7 @@ impl std::fmt::Debug for Table {
 }
 
 /// A panic of the serde implementation of a state's type.
-fn panicked(text: String) -> Result<(), String> {
+pub(super) fn panicked(text: String) -> Result<(), String> {
     Err(format!("it panicked: {text}"))
 }
 
@@ -261,11 +240,6 @@ impl Executor {
     /// Whether the region has state.
     pub(crate) fn has_state(&self) -> bool {
         !self.tables.is_empty()
-    }
-
-    /// Ends an epoch: what has changed in the states of the region.
-    pub(crate) fn changes(&mut self) -> Result<Vec<StateChanges>, Failure> {
-        self.tables.iter_mut().map(Table::changes).collect()
     }
 
     /// Drops the record of changes when it has grown and nobody asks for it.
@@ -321,6 +295,7 @@ impl Executor {
             unreachable!("called for stages with state")
         };
         scratch.renewed.clear();
+        self.tables[*table].save_before_change(&scratch.slots)?;
         self.tables[*table].touch(&scratch.slots, now, &mut scratch.renewed)?;
 
         let frame = &self.stack[depth];

@@ -1,8 +1,9 @@
 //! Compaction: [`plan`] says which neighbouring segments to merge, [`merge`] makes one of them.
 //!
 //! Segments of similar size are merged when there are ten of them (`FAN_IN`); and all segments when what is above the oldest
-//! has grown as large as the oldest. So an object is written about once for each power of `FAN_IN` between the size of an
-//! epoch and that of the state, and what is stored is at most about twice what is alive.
+//! has grown to three quarters of the oldest. So an object is written about once for each power of `FAN_IN` between the size of an
+//! epoch and that of the state. What is stored is at most 1.75 times what is alive, and once more while all is merged, until the
+//! commits are given up that name what was merged: less than three times.
 //!
 //! **Invariants.** Only neighbours are merged, so that newer always stays newer. A merge holds one block per input and at most
 //! 1 MiB read ahead of each, whatever the segments' sizes are.
@@ -37,7 +38,8 @@ pub fn plan(segments: &[SegmentMeta]) -> Option<Range<usize>> {
         .iter()
         .fold(0_u64, |sum, segment| sum.saturating_add(segment.bytes));
     let is_worth_it = above_bytes >= SMALL_BYTES || count >= FAN_IN;
-    if !above.is_empty() && above_bytes >= oldest.bytes && is_worth_it {
+    let is_much = above_bytes.saturating_mul(4) >= oldest.bytes.saturating_mul(3);
+    if !above.is_empty() && is_much && is_worth_it {
         return Some(0..count);
     }
     // the longest run up to the newest segment in which no segment is more than two parts of FAN_IN of the whole, so that
@@ -58,19 +60,58 @@ pub fn plan(segments: &[SegmentMeta]) -> Option<Range<usize>> {
     longest
 }
 
-/// Merges neighbouring segments, the oldest first, into one of another name.
-///
-/// `drops_tombstones` when the oldest input is the oldest segment of all: there is nothing below that they could hide.
+/// How segments are merged.
+pub struct Merging<'a> {
+    /// Whether the oldest input is the oldest segment of all: there is nothing below that its tombstones could hide.
+    pub drops_tombstones: bool,
+    /// Whether the objects of a state are still wanted. Those of others, and their tombstones, are left out.
+    pub keeps: &'a dyn Fn(&str) -> bool,
+    /// Asked now and then; when it says no, the merge is abandoned.
+    pub goes_on: &'a dyn Fn() -> bool,
+}
+
+impl std::fmt::Debug for Merging<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Merging")
+            .field("drops_tombstones", &self.drops_tombstones)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Merges neighbouring segments, the oldest first, into one of another name, and keeps the objects of all states.
 ///
 /// # Errors
-/// When an input is damaged or cannot be read, or when the output may not have been made. Its name must not be used again then.
+/// As [`merge_with`].
 ///
 /// # Panics
-/// When there are no inputs.
+/// As [`merge_with`].
 pub fn merge(
     storage: &dyn Storage,
     inputs: &[SegmentMeta],
     drops_tombstones: bool,
+    name: &str,
+    generation: u64,
+) -> Result<SegmentMeta, StoreError> {
+    let how = Merging {
+        drops_tombstones,
+        keeps: &|_| true,
+        goes_on: &|| true,
+    };
+    merge_with(storage, inputs, &how, name, generation)
+}
+
+/// Merges neighbouring segments, the oldest first, into one of another name.
+///
+/// # Errors
+/// When an input is damaged or cannot be read, when the output may not have been made, or when it was abandoned
+/// ([`StoreError::Refused`]). The name must not be used again then.
+///
+/// # Panics
+/// When there are no inputs.
+pub fn merge_with(
+    storage: &dyn Storage,
+    inputs: &[SegmentMeta],
+    how: &Merging<'_>,
     name: &str,
     generation: u64,
 ) -> Result<SegmentMeta, StoreError> {
@@ -85,6 +126,16 @@ pub fn merge(
     let mut writer = Writer::begin(storage, name, generation, epochs)?;
     let mut walk = Walk::new(&readers);
     while let Some((state, group, blocks)) = walk.next() {
+        if !(how.goes_on)() {
+            return Err(StoreError::Refused {
+                place: storage.place().to_owned(),
+                what: format!("a merge of {} segments", inputs.len()),
+                cause: "the application ends; the next one does it".to_owned(),
+            });
+        }
+        if !(how.keeps)(state) {
+            continue;
+        }
         let cursors = blocks
             .iter()
             .map(|(reader, block)| reader.block(storage, block))
@@ -96,7 +147,7 @@ pub fn merge(
                 reader.block_damaged(storage, block, &what)
             })?;
             let Some((key, value)) = found else { break };
-            if value.is_some() || !drops_tombstones {
+            if value.is_some() || !how.drops_tombstones {
                 writer.entry(&Change {
                     state,
                     group,

@@ -205,3 +205,61 @@ fn merge_in(
     }
     merge(storage, inputs, true, "data/4.seg", 1).expect("nothing fails")
 }
+
+/// Objects of a state that was given up were copied by every merge, for ever.
+#[test]
+fn objects_of_states_that_are_not_kept_are_left_out() {
+    let storage = Memory::new();
+    let inputs: Vec<SegmentMeta> = (1..=2_u64)
+        .map(|epoch| {
+            let changes = ["gone", "kept", "more"].map(|state| {
+                let mut changes = StateChanges::new(state);
+                for key in 0..10_u8 {
+                    let written = changes.object(u16::from(key % 3), &[key], |bytes| {
+                        bytes.push(epoch as u8);
+                        Ok::<(), ()>(())
+                    });
+                    written.expect("cannot fail");
+                }
+                changes
+            });
+            let name = format!("data/{epoch}.seg");
+            write_segment(&storage, &name, 1, epoch..=epoch, &changes).expect("is written")
+        })
+        .collect();
+    let how = |keeps| Merging {
+        drops_tombstones: true,
+        keeps,
+        goes_on: &|| true,
+    };
+    let some = how(&|state| state != "gone");
+    let some = merge_with(&storage, &inputs, &some, "data/3.seg", 1).expect("ok");
+    let none = merge_with(&storage, &inputs, &how(&|_| false), "data/4.seg", 1).expect("ok");
+    assert_eq!((some.objects, none.objects), (20, 0));
+    let states = |meta| {
+        let loader = Loader::open(Arc::new(storage.clone()), &[meta]).expect("is whole");
+        loader
+            .states()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states(some), ["kept", "more"]);
+    assert!(states(none).is_empty());
+}
+
+#[test]
+fn a_merge_that_is_abandoned_leaves_nothing() {
+    let storage = Memory::new();
+    let inputs = segments(&storage);
+    let before = storage.objects();
+    let left = std::cell::Cell::new(2);
+    let how = Merging {
+        drops_tombstones: true,
+        keeps: &|_| true,
+        goes_on: &|| left.replace(left.get() - 1) > 0,
+    };
+    let error = merge_with(&storage, &inputs, &how, "data/4.seg", 1).expect_err("abandoned");
+    assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+    assert_eq!(storage.objects(), before);
+}

@@ -69,6 +69,16 @@ MUTATIONS = [  # name, file, text, replacement, (suite, test)
      "                    position = publisher.publish(*epoch, &rows.rows).map_err(failed)?;",
      "                    publisher.publish(*epoch, &rows.rows).map_err(failed)?;\n"
      "                    position = publisher.publish(*epoch, &rows.rows).map_err(failed)?;", LIVES),
+    ("what lost workers had reported of an open epoch is committed", f"{DURABLE}/collector.rs",
+     "        self.lock().open.clear();", "", LIVES),
+    ("sinks keep what lost workers had written", f"{DURABLE}/recovery.rs",
+     "        self.put_sinks_back(&point)?;", "        let _ = Self::put_sinks_back;", LIVES),
+    ("readers stay where lost workers had read to", f"{ENGINE}/recovery.rs",
+     "    let from = stood.map(|stood| &stood.position);",
+     "    let here = place.as_ref().map(|partition| partition.reader.position());\n    let from = here.as_ref();", LIVES),
+    ("what had ended when workers were lost is not committed first", f"{DURABLE}/inline.rs",
+     "        self.commit(true);\n        self.collector.forget_open();",
+     "        self.collector.forget_open();", LIVES),
 ]
 
 

@@ -92,6 +92,12 @@ pub trait Source<T>: Send + 'static {
         false
     }
 
+    /// Whether [`Source::open`] may be called again for a partition whose reader has been dropped, in the same process: when
+    /// a part of the application has failed, and it goes on from its last checkpoint. Default: as [`Source::replays`].
+    fn reopens(&self) -> bool {
+        self.replays()
+    }
+
     /// Where it reads from, in the form that [`Source::redirect`] takes; none if it cannot be redirected.
     fn address(&self) -> Option<String> {
         None
@@ -127,6 +133,17 @@ pub trait Reader<T>: Send {
     /// [`Read::End`]. The default suits readers that own no queue: the engine just stops asking.
     fn stop(&mut self) -> Stop {
         Stop::Now
+    }
+
+    /// Goes back to a position that this reader has named, or to the start, without giving up what it holds of the outside:
+    /// when a part of the application has failed, and it goes on from its last checkpoint in the same process. False, the
+    /// default: it cannot, is dropped, and the partition is opened again if [`Source::reopens`].
+    ///
+    /// # Errors
+    /// When it cannot go back now; it is tried again.
+    fn rewind(&mut self, from: Option<&Position>) -> Result<bool, ConnectorError> {
+        let _ = from;
+        Ok(false)
     }
 
     /// The reader as one that tells its senders what is durable, if it is one.

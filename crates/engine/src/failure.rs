@@ -139,6 +139,8 @@ pub enum Failure {
         code: Code,
         /// Why.
         error: String,
+        /// Whether it may work later.
+        is_passing: bool,
     },
     /// What is kept in a store could not be kept.
     #[error("{error}")]
@@ -181,6 +183,28 @@ impl Failure {
             *waiting = counts.waiting();
         }
         self
+    }
+
+    /// Whether what failed may work if it is done again from the last checkpoint, without anybody changing the program or
+    /// its input: connectors, reads of the store, threads, and mistakes of the engine itself. Code of users is
+    /// taken to fail again, and so are panics of connectors, in which code of users may be.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Failure::Source { error, .. } => error.code() != Some(Code::StoreNotFound),
+            // A sink that has given its connection up has waited as long as it was told to.
+            Failure::Sink { error, .. } => error.code() != Some(Code::SinkLost),
+            Failure::Load { is_passing, .. } => *is_passing,
+            Failure::Resources { .. } | Failure::Bug { .. } => true,
+            Failure::User { .. }
+            | Failure::Encode { .. }
+            | Failure::Decode { .. }
+            | Failure::Panic { .. }
+            | Failure::Value { .. }
+            | Failure::State { .. }
+            | Failure::Store { .. }
+            | Failure::Undrained { .. } => false,
+        }
     }
 
     /// The stable code.

@@ -16,7 +16,7 @@ use wallaroo_state::{Assignment, WorkerIndex};
 
 use crate::batch::SharedPool;
 use crate::baton::Baton;
-use crate::closing::{close, close_sink};
+use crate::closing::close_sink;
 use crate::control::{Control, Epoch};
 use crate::epochs::Epochs;
 use crate::executor::Table;
@@ -24,6 +24,7 @@ use crate::failure::{Act, Failure, Owner};
 use crate::layout::{Layout, SinkNumbers};
 use crate::listener::EpochListener;
 use crate::program::Program;
+use crate::recovery::Lost;
 use crate::restore::Restore;
 use crate::run::Simulation;
 use crate::status::NodeCounts;
@@ -61,8 +62,8 @@ pub(crate) fn assign(
 /// Runs a generation on `assets`, and returns them as they are at its end.
 ///
 /// # Errors
-/// The first failure of any worker.
-pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
+/// The first failure of any worker, with what is left of the assets.
+pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Box<Lost>> {
     let assignment = setting.assignment;
     let workers = assignment.workers().get();
     let distributed = distribute(assets, &assignment, setting.groups, &setting.program)?;
@@ -129,9 +130,10 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Failure> {
         }
     }
     if let Some(failure) = control.take_failure() {
-        // The first failure is the one that is told.
-        let _ = close(gathered, &program);
-        return Err(failure);
+        return Err(Box::new(Lost {
+            failure,
+            assets: gathered,
+        }));
     }
     Ok(gathered)
 }

@@ -289,6 +289,11 @@ pub trait ErasedSource: Send {
         waker: &Waker,
     ) -> Result<Box<dyn ErasedReader>, ConnectorError>;
 
+    /// As [`wallaroo_core::Source::reopens`].
+    fn reopens(&self) -> bool {
+        false
+    }
+
     /// As [`wallaroo_core::Source::address`].
     fn address(&self) -> Option<String>;
 
@@ -328,6 +333,15 @@ pub trait ErasedReader: Send {
 
     /// As [`wallaroo_core::Reader::stop`].
     fn stop(&mut self) -> Stop;
+
+    /// As [`wallaroo_core::Reader::rewind`].
+    ///
+    /// # Errors
+    /// When it cannot go back now.
+    fn rewind(&mut self, from: Option<&Position>) -> Result<bool, ConnectorError> {
+        let _ = from;
+        Ok(false)
+    }
 }
 
 /// Is told of bytes that are kept until the end of their epoch.

@@ -22,6 +22,8 @@ pub struct LoadError {
     pub code: Code,
     /// What is wrong, and what to do.
     pub text: String,
+    /// Whether it may work later.
+    pub is_passing: bool,
 }
 
 /// The state objects of a checkpoint.

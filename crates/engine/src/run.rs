@@ -25,6 +25,7 @@ use crate::layout::Layout;
 use crate::listener::EpochListener;
 use crate::panics::caught;
 use crate::program::{NodeCode, Program};
+use crate::recovery::{self, Lost, Recovered, Recovery};
 use crate::restore::{Restore, Resume};
 use crate::sink::OpenSink;
 use crate::source::{OpenPartition, PartitionState};
@@ -56,6 +57,8 @@ pub struct Options {
     pub listener: Option<Arc<dyn EpochListener>>,
     /// The checkpoint to go on from; from the start if there is none.
     pub resume: Option<Resume>,
+    /// What to do when a generation is lost; the run ends then if there is none.
+    pub recovery: Option<Arc<dyn Recovery>>,
     /// After this time in one call, a function is told to be stuck: in the log (WAL-0503), and in
     /// [`Status::stuck`]. Default: 5 seconds.
     pub stuck_after: Duration,
@@ -81,6 +84,7 @@ impl Default for Options {
             clock: Arc::new(SystemClock::new()),
             listener: None,
             resume: None,
+            recovery: None,
             stuck_after: STUCK_AFTER,
             simulation: None,
             host: None,
@@ -213,12 +217,56 @@ impl Inner {
         }
     }
 
+    /// Lets a generation be steered; false when nobody waits for it any more.
+    fn begin(&self, control: &Arc<Control>, workers: NonZeroUsize) -> Result<bool, Failure> {
+        let mut steering = unpoisoned(&self.steering);
+        steering.control = Some(Arc::clone(control));
+        steering.workers = workers.get();
+        control.hold_after(steering.hold_after);
+        if steering.stop {
+            control.stop();
+        }
+        if steering.rescale.is_some() {
+            control.pause();
+        }
+        if steering.abandoned {
+            return Ok(false);
+        }
+        steering.failure.take().map_or(Ok(true), Err)
+    }
+
+    fn recover(
+        &self,
+        lost: Lost,
+        options: &Options,
+        names: &[PartitionName],
+    ) -> Result<Recovered, Failure> {
+        // Real time has no place in a simulation.
+        let is_simulated = options.simulation.is_some();
+        let pause = |time| self.pause(if is_simulated { Duration::ZERO } else { time });
+        recovery::recover(lost, &self.program, options, names, &self.counts, &pause)
+    }
+
+    /// Waits, unless the run is to end; says whether it is to go on.
+    fn pause(&self, time: Duration) -> bool {
+        let is_to_go_on = |steering: &Steering| {
+            !steering.stop && !steering.abandoned && steering.failure.is_none()
+        };
+        let steering = unpoisoned(&self.steering);
+        let waited = self
+            .ended
+            .wait_timeout_while(steering, time, |steering| is_to_go_on(steering));
+        let (steering, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        is_to_go_on(&steering)
+    }
+
     fn fail(&self, failure: Failure) {
         let mut steering = unpoisoned(&self.steering);
         match &steering.control {
             Some(control) => control.fail(failure),
             None => {
                 steering.failure.get_or_insert(failure);
+                self.ended.notify_all();
             }
         }
     }
@@ -371,6 +419,7 @@ impl Run {
         if let Some(control) = &steering.control {
             control.stop();
         }
+        self.inner.ended.notify_all();
     }
 
     /// As [`Run::stop`], and waits for the end, at most for `timeout`. A run that has not ended by then is
@@ -588,7 +637,7 @@ fn generations(
         .resume
         .as_ref()
         .map_or(Epoch(0), |resume| Epoch(resume.epoch.0 + 1));
-    let restore = options.resume.as_ref().map(|resume| {
+    let mut restore = options.resume.as_ref().map(|resume| {
         let states = inner.program.plan.states();
         Arc::new(Restore::new(
             Arc::clone(&resume.states),
@@ -613,27 +662,11 @@ fn generations(
             names.to_vec(),
             options.host.clone(),
         ));
-        {
-            let mut steering = unpoisoned(&inner.steering);
-            steering.control = Some(Arc::clone(&control));
-            steering.workers = workers.get();
-            control.hold_after(steering.hold_after);
-            if steering.stop {
-                control.stop();
-            }
-            if steering.rescale.is_some() {
-                control.pause();
-            }
-            if steering.abandoned {
-                return Ok(());
-            }
-            if let Some(failure) = steering.failure.take() {
-                return Err(failure);
-            }
+        if !inner.begin(&control, workers)? {
+            return Ok(());
         }
-        for id in inner.program.plan.ids() {
-            top_up_writers(&inner.program, id, &mut assets, workers.get())?;
-        }
+        let topped_up = (inner.program.plan.ids())
+            .try_for_each(|id| top_up_writers(&inner.program, id, &mut assets, workers.get()));
         let epochs = options.listener.as_ref().map(|listener| {
             let operators = layout.regions.len() * workers.get();
             let listener = Arc::clone(listener);
@@ -655,9 +688,21 @@ fn generations(
             assignment,
             stuck_after: options.stuck_after,
         };
-        assets = generation::run(setting, assets)?;
+        let ended = match topped_up {
+            Ok(()) => generation::run(setting, assets),
+            Err(failure) => Err(Box::new(Lost { failure, assets })),
+        };
         // From here on no epoch begins, so that none is asked for that nobody would report.
         unpoisoned(&inner.steering).control = None;
+        assets = match ended {
+            Ok(assets) => assets,
+            Err(lost) => {
+                let recovered = inner.recover(*lost, options, names)?;
+                restore = Some(recovered.restore);
+                (assets, start) = (recovered.assets, recovered.start);
+                continue;
+            }
+        };
         let last = crate::control::epoch_of(control.time());
         if let Some(epochs) = &epochs {
             epochs.end(last);
@@ -748,7 +793,7 @@ fn open(
     Ok((assets, names))
 }
 
-fn open_sink(
+pub(crate) fn open_sink(
     node: &Node,
     id: NodeId,
     sink: &Mutex<dyn ErasedSink>,

@@ -45,6 +45,12 @@ impl NodeCounts {
         self.flushing.store(flushing, Ordering::Relaxed);
     }
 
+    /// The writers of a sink are gone, with what waited for them.
+    pub(crate) fn forget_waiting(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+        self.flushing.store(false, Ordering::Relaxed);
+    }
+
     /// Messages that have come to a sink and that its writer has not taken.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)

@@ -64,7 +64,14 @@ pub(crate) fn run(worker: &mut Worker, shared: &Shared) -> Assets {
     if let Some((baton, ..)) = &shared.simulation {
         baton.arrive(me);
     }
-    let assets = caught(|| drive(worker, shared)).unwrap_or_else(|error| {
+    let mut parts = None;
+    if let Err(error) = caught(|| drive(worker, shared, &mut parts)) {
+        shared.control.fail(Failure::Bug { error });
+    }
+    // Also after a failure: readers can go on from a checkpoint.
+    let collected = parts.map(|mut parts| caught(|| collect(&mut parts)));
+    let assets = collected.unwrap_or_else(|| Ok(Assets::default()));
+    let assets = assets.unwrap_or_else(|error| {
         shared.control.fail(Failure::Bug { error });
         Assets::default()
     });
@@ -87,13 +94,13 @@ impl Drop for Leaving<'_> {
     }
 }
 
-fn drive(worker: &mut Worker, shared: &Shared) -> Assets {
+fn drive(worker: &mut Worker, shared: &Shared, parts: &mut Option<Parts>) {
     let assets = std::mem::take(
         &mut *shared.assets[worker.index()]
             .lock()
             .unwrap_or_else(PoisonError::into_inner),
     );
-    let mut parts = dataflow::build(worker, shared, assets);
+    let parts = parts.insert(dataflow::build(worker, shared, assets));
     let control = &shared.control;
     for address in parts.addresses.iter().chain(&parts.sink_addresses) {
         let activator = worker.sync_activator_for(address.clone());
@@ -127,9 +134,8 @@ fn drive(worker: &mut Worker, shared: &Shared) -> Assets {
         }
     }
     if !control.has_failed() {
-        flush_sinks(&parts, shared, worker.index());
+        flush_sinks(parts, shared, worker.index());
     }
-    collect(&mut parts)
 }
 
 /// Waits until all sinks have delivered what they took.

@@ -73,6 +73,11 @@ impl Loader {
         Ok(Loader { storage, readers })
     }
 
+    /// The names of the segments.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.readers.iter().map(|reader| reader.name())
+    }
+
     /// The names of all states in the segments, ascending.
     #[must_use]
     pub fn states(&self) -> Vec<&str> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use wallaroo_core::{KeyGroupCount, NodeKind, Plan};
 use wallaroo_engine::host::HostRuntime;
-use wallaroo_engine::{Body, Limits, NodeCode, Run, StartError};
+use wallaroo_engine::{Body, Limits, NodeCode, Recovery, Run, StartError};
 
 use crate::durable::{self, Checkpoints, StoreOptions};
 use crate::error::Error;
@@ -183,6 +183,8 @@ impl App {
             Checkpoints::new(committer, staged, store.interval(), resume.epoch, is_new);
         engine.listener = Some(checkpoints.listener());
         engine.resume = Some(resume);
+        let recovery = checkpoints.recovery(program.clone(), store.recoveries);
+        engine.recovery = recovery.map(|recovery| recovery as Arc<dyn Recovery>);
         let (run, body) = Run::prepare(program, engine)?;
         checkpoints
             .start(&run.handle())

@@ -9,7 +9,9 @@ mod input;
 mod nonce;
 mod open;
 mod options;
+mod recovery;
 mod staged;
+mod stored;
 
 pub use checkpoints::CheckpointStatus;
 pub(crate) use checkpoints::{CheckpointView, Checkpoints};
@@ -19,6 +21,7 @@ use input::within;
 pub(crate) use input::{SourceDurability, SourceLog};
 pub(crate) use open::{Opened, Place, open, open_in, store_error};
 pub use options::StoreOptions;
+pub(crate) use recovery::GoBack;
 
 use wallaroo_core::{Code, Position};
 use wallaroo_store::StoreError;

@@ -10,7 +10,7 @@ use wallaroo::{App, Context, DeadLetter, Encoded, OnError, Pipeline, State, Stre
 
 use crate::case::Case;
 use crate::durable::disk::Disk;
-use crate::input::{Asked, Death, Item, Records};
+use crate::input::{Asked, Death, Failure, Item, Records};
 use crate::model::{extractor_panics, fails, forgets, is_yes, key_of, keyed, made, panics};
 use crate::observe::{Call, History, Json, Kept, KeptRows, Notes};
 use crate::topology::{Failing, KeyKind, Makes, Node};
@@ -114,6 +114,8 @@ pub struct Outside {
     pub disk: Disk,
     /// Whether the process is dead.
     pub death: Death,
+    /// Whether a source fails.
+    pub failure: Failure,
 }
 
 impl Builder<'_> {
@@ -163,6 +165,7 @@ impl Builder<'_> {
             Node::Source { failing, .. } => {
                 let records = Records {
                     death: self.outside.map(|outside| outside.death.clone()),
+                    failure: self.outside.map(|outside| outside.failure.clone()),
                     partitions: self.case.records[&node].clone(),
                     requests: Arc::clone(&self.requests),
                 };

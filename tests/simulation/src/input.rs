@@ -147,9 +147,21 @@ impl std::fmt::Debug for Death {
     }
 }
 
+/// Asked before each read whether it fails.
+#[derive(Clone)]
+pub struct Failure(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Failure")
+    }
+}
+
 /// A source of given records.
 #[derive(Debug)]
 pub struct Records {
+    /// If reading can fail.
+    pub failure: Option<Failure>,
     /// If the process can die.
     pub death: Option<Death>,
     /// By partition.
@@ -171,9 +183,10 @@ impl Source<Item> for Records {
     ) -> Result<Box<dyn Reader<Item>>, ConnectorError> {
         let index: usize = partition[1..].parse().expect("names are p and a number");
         let read: u64 = from.map(Position::get).transpose()?.unwrap_or(0);
-        let mut records = std::mem::take(&mut self.partitions[index]);
+        let mut records = self.partitions[index].clone();
         records.drain(..read as usize);
         Ok(Box::new(RecordReader {
+            failure: self.failure.clone(),
             death: self.death.clone(),
             records: records.into(),
             read,
@@ -188,6 +201,7 @@ impl Source<Item> for Records {
 }
 
 struct RecordReader {
+    failure: Option<Failure>,
     death: Option<Death>,
     records: std::collections::VecDeque<Record>,
     read: u64,
@@ -211,6 +225,10 @@ impl Reader<Item> for RecordReader {
     fn read(&mut self, intake: &mut Intake<Item>) -> Result<Read, ConnectorError> {
         if self.death.as_ref().is_some_and(|Death(is_dead)| is_dead()) {
             return Err(ConnectorError::new("the process is dead"));
+        }
+        let failure = self.failure.as_ref();
+        if failure.is_some_and(|Failure(fails)| fails()) {
+            return Err(ConnectorError::new("injected: it fails in passing"));
         }
         while intake.has_room() {
             let Some(record) = self.records.front_mut() else {

@@ -264,6 +264,9 @@ impl<M: Serialize + Send> Writer<Vec<M>> for Keeper<M> {
     fn write(&mut self, messages: &mut Vec<M>) -> Result<Write, ConnectorError> {
         let count = self.portion(messages.len());
         if let Some(file) = &self.file {
+            if file.fails() {
+                return Err(ConnectorError::new("injected: it fails in passing"));
+            }
             for message in messages.drain(..count) {
                 file.write(&serde_json::to_vec(&message).expect("messages have a JSON form"));
             }

@@ -215,6 +215,7 @@ impl StoredStates for Kept {
             .map_err(|text| LoadError {
                 code: Code::StoreObject,
                 text,
+                is_passing: false,
             })
     }
 }

@@ -84,6 +84,7 @@ impl Table {
                 group,
                 code: error.code,
                 error: error.text,
+                is_passing: error.is_passing,
             })?;
         restore.set_loaded(&self.name, group);
         left.remove(place);

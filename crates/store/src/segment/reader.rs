@@ -38,6 +38,11 @@ struct Ahead {
 }
 
 impl Reader {
+    /// The name of the segment.
+    pub(crate) fn name(&self) -> &str {
+        &self.meta.name
+    }
+
     /// Reads and checks header, index and trailer.
     pub(crate) fn open(storage: &dyn Storage, meta: &SegmentMeta) -> Result<Self, StoreError> {
         let damaged = |what: String| corrupt(storage, meta, what);

@@ -79,6 +79,11 @@ impl<T: Message, C: Source<T>> ErasedSource for SourceOf<T, C> {
         }))
     }
 
+    fn reopens(&self) -> bool {
+        // A logged reader goes back in place; one that is lost has taken with it what came from outside.
+        self.log().is_none() && self.connector.replays() && self.connector.reopens()
+    }
+
     fn address(&self) -> Option<String> {
         self.connector.address()
     }
@@ -122,6 +127,10 @@ impl<T: Send + 'static> ErasedReader for ReaderOf<T> {
 
     fn stop(&mut self) -> Stop {
         self.reader.stop()
+    }
+
+    fn rewind(&mut self, from: Option<&Position>) -> Result<bool, ConnectorError> {
+        self.reader.rewind(from)
     }
 }
 

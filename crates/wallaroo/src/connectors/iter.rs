@@ -64,6 +64,11 @@ impl<T: Send + 'static, I: Iterator<Item = T> + Send + 'static> Source<T> for It
     fn replays(&self) -> bool {
         true
     }
+
+    fn reopens(&self) -> bool {
+        // What the iterator has given is gone; only a new start makes it again.
+        false
+    }
 }
 
 struct IterReader<I> {

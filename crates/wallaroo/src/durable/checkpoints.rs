@@ -10,14 +10,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wallaroo_core::{Clock, SystemClock, Timestamp};
-use wallaroo_engine::{Epoch, RunHandle};
+use wallaroo_engine::{Epoch, Failure, Program, RunHandle};
 use wallaroo_store::StoreError;
 use wallaroo_store::commit::SourcePosition;
 
 use super::collector::Collector;
 use super::committed::Committed;
 use super::committer::{Committer, Stopped};
+use super::recovery::{Commits, GoBack, Point};
 use super::staged::Staged;
+use super::stored::Stored;
 
 /// Epochs that may be uncommitted.
 pub(super) const AHEAD: u64 = 3;
@@ -51,6 +53,10 @@ pub struct CheckpointStatus {
     pub input_log_bytes: u64,
     /// Why nothing can be committed at present.
     pub paused: Option<String>,
+    /// How often the application has gone back to its last commit since the start, because a source, a sink or a worker failed.
+    pub recoveries: u64,
+    /// Why it last did.
+    pub last_failure: Option<String>,
 }
 
 /// Checkpoints of a run.
@@ -88,9 +94,25 @@ pub(super) struct State {
     wanted: bool,
     /// Begin an epoch: sinks keep much of the open one.
     full: bool,
-    savepoints: Vec<(String, Arc<Mutex<Option<Result<(), StoreError>>>>)>,
+    asked: Vec<Asked>,
     pub(super) ended: bool,
     pub(super) failed: bool,
+}
+
+/// What the thread that commits is asked, between two epochs.
+enum Asked {
+    /// To keep the newest commit under a name.
+    Savepoint(String, Answer<Result<(), StoreError>>),
+    /// Where to go back to.
+    Point(Answer<Point>),
+    /// To keep what is read.
+    Reads(Arc<Stored>),
+}
+
+type Answer<T> = Arc<Mutex<Option<T>>>;
+
+fn give<T>(answer: &Answer<T>, value: T) {
+    *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
 }
 
 impl Shared {
@@ -113,6 +135,21 @@ impl Shared {
         }
     }
 
+    /// Asks the thread that commits; none when it answers no more.
+    fn ask_committer<T>(&self, asking: impl FnOnce(Answer<T>) -> Asked) -> Option<T> {
+        let answer = Arc::new(Mutex::new(None));
+        let mut state = self.state();
+        state.asked.push(asking(Arc::clone(&answer)));
+        self.collector.wake();
+        loop {
+            let found = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if found.is_some() || state.ended || state.failed {
+                return found;
+            }
+            state = self.wait(state, REST);
+        }
+    }
+
     pub(super) fn wait<'a>(
         &self,
         state: MutexGuard<'a, State>,
@@ -120,6 +157,42 @@ impl Shared {
     ) -> MutexGuard<'a, State> {
         let waited = self.news.wait_timeout(state, time);
         waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Commits for Shared {
+    fn count(&self) -> u64 {
+        self.state().status.commits
+    }
+
+    fn lost(&self, failure: &Failure) {
+        let (code, text) = (failure.code(), failure.to_string());
+        tracing::warn!(%code, "the workers are lost, and begin again from the last commit: {text}");
+        let status = &mut self.state().status;
+        status.recoveries += 1;
+        status.paused = Some(format!("going back to the last commit: {text}"));
+        status.last_failure = Some(text);
+    }
+
+    fn roll_back(&self) -> Option<Point> {
+        if !self.collector.drain() {
+            return None;
+        }
+        self.collector.forget_open();
+        let point = self.ask_committer(Asked::Point)?;
+        self.staged.begin();
+        let mut state = self.state();
+        state.open = state.settled + 1;
+        state.full = false;
+        Some(point)
+    }
+
+    fn resumed(&self, stored: Arc<Stored>) {
+        let mut state = self.state();
+        state.asked.push(Asked::Reads(stored));
+        state.status.paused = None;
+        drop(state);
+        self.collector.wake();
     }
 }
 
@@ -214,7 +287,7 @@ impl Checkpoints {
         state.wanted = true;
         self.shared.news.notify_all();
         while state.settled < open && !state.ended && !state.failed {
-            state.wanted |= state.open == open;
+            state.wanted |= state.open <= open;
             state = self.shared.wait(state, REST);
         }
         state.settled >= open
@@ -222,19 +295,19 @@ impl Checkpoints {
 
     /// Keeps the newest commit under a name.
     pub(crate) fn savepoint(&self, name: &str) -> Option<Result<(), StoreError>> {
-        let answer = Arc::new(Mutex::new(None));
-        let mut state = self.shared.state();
-        state
-            .savepoints
-            .push((name.to_owned(), Arc::clone(&answer)));
-        self.shared.collector.wake();
-        loop {
-            let found = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if found.is_some() || state.ended || state.failed {
-                return found;
-            }
-            state = self.shared.wait(state, REST);
-        }
+        self.shared
+            .ask_committer(|answer| Asked::Savepoint(name.to_owned(), answer))
+    }
+
+    /// Knows how to go back to the last commit, at most so often in a row without another. Before the start.
+    pub(crate) fn recovery(&self, program: Program, most: u32) -> Option<Arc<GoBack>> {
+        let committer = self
+            .committer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let storage = committer.as_ref().map(Committer::storage)?;
+        let commits = Arc::clone(&self.shared) as Arc<dyn Commits>;
+        Some(Arc::new(GoBack::new(commits, program, storage, most)))
     }
 
     /// What is committed, for those who wait for it.
@@ -283,24 +356,22 @@ fn begin_epochs(shared: &Shared, run: &RunHandle) {
         state.wanted &= !wanted;
         state.full &= !full;
         began = shared.clock.now();
-        let (open, settled) = (state.open, state.settled);
-        drop(state);
         let found = run.records();
-        if (found != records || wanted || full) && open <= settled + AHEAD {
+        if (found != records || wanted || full) && state.open <= state.settled + AHEAD {
             records = found;
             shared.staged.begin();
+            // Under the lock: a run that goes back to its last commit puts the number back.
             if let Some(ended) = run.next_epoch() {
-                shared.state().open = u64::from(ended.0) + 1;
+                state.open = u64::from(ended.0) + 1;
             }
         }
-        state = shared.state();
     }
 }
 
 /// Commits epochs as they end, and tries again what fails.
 fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
     loop {
-        answer_savepoints(shared, &mut committer);
+        answer(shared, &mut committer);
         let Some(data) = shared.collector.next(REST) else {
             let mut state = shared.state();
             state.ended |= shared.collector.run_has_ended();
@@ -373,11 +444,14 @@ fn persist(
     }
 }
 
-fn answer_savepoints(shared: &Shared, committer: &mut Committer) {
-    let asked = std::mem::take(&mut shared.state().savepoints);
-    for (name, answer) in asked {
-        let made = committer.savepoint(&name);
-        *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+fn answer(shared: &Shared, committer: &mut Committer) {
+    let asked = std::mem::take(&mut shared.state().asked);
+    for asked in asked {
+        match asked {
+            Asked::Savepoint(name, answer) => give(&answer, committer.savepoint(&name)),
+            Asked::Point(answer) => give(&answer, committer.point()),
+            Asked::Reads(stored) => committer.reads(stored),
+        }
         shared.news.notify_all();
     }
 }

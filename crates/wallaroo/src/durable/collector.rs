@@ -72,6 +72,21 @@ impl Collector {
         inner.ended.len() + inner.under_way
     }
 
+    /// Waits until everything that has ended is settled. False when nothing will be any more.
+    pub(crate) fn drain(&self) -> bool {
+        let mut inner = self.lock();
+        while !inner.closed && (!inner.ended.is_empty() || inner.under_way > 0) {
+            let waited = self.news.wait_timeout(inner, WAIT);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !inner.closed
+    }
+
+    /// Forgets what has not ended: its workers are gone.
+    pub(crate) fn forget_open(&self) {
+        self.lock().open.clear();
+    }
+
     /// Lets [`Collector::next`] return.
     pub(crate) fn wake(&self) {
         self.lock().woken = true;
@@ -126,11 +141,7 @@ impl EpochListener for Collector {
     }
 
     fn generation_ended(&self) {
-        let mut inner = self.lock();
-        while !inner.closed && (!inner.ended.is_empty() || inner.under_way > 0) {
-            let waited = self.news.wait_timeout(inner, WAIT);
-            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
+        self.drain();
     }
 
     fn run_ended(&self) {

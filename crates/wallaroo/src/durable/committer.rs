@@ -21,6 +21,8 @@ use wallaroo_store::{Storage, Store, StoreError};
 
 use super::collector::EpochData;
 use super::input::InputLogs;
+use super::recovery::Point;
+use super::stored::Stored;
 
 /// After so many commits what nobody needs is looked for and deleted.
 const COLLECT_EVERY: u64 = 8;
@@ -100,6 +102,10 @@ pub(crate) struct Committer {
     publishers: BTreeMap<String, Box<dyn Publisher>>,
     logs: Option<Arc<InputLogs>>,
     epoch: u64,
+    /// The last epoch that needs no commit any more.
+    settled: u64,
+    /// What is being loaded from an earlier commit.
+    reading: Option<Arc<Stored>>,
     commits: u64,
     is_new: bool,
     /// The plan is not the one of the last commit: what the user allowed for this start is to hold for the next.
@@ -136,6 +142,8 @@ impl Committer {
             publishers,
             logs,
             epoch: commit.epoch,
+            settled: commit.epoch,
+            reading: None,
             commits: 0,
             under_way: None,
             _lock: lock,
@@ -174,8 +182,9 @@ impl Committer {
             return Ok(Done::default());
         };
         let result = self.go(&mut way);
-        if result.is_err() {
-            self.under_way = Some(way);
+        match &result {
+            Ok(_) => self.settled = way.data.epoch,
+            Err(_) => self.under_way = Some(way),
         }
         result
     }
@@ -412,14 +421,48 @@ impl Committer {
     }
 
     fn collect(&mut self) -> Result<(), StoreError> {
-        let protected: BTreeSet<String> = self
-            .segments
-            .iter()
-            .map(|segment| segment.name.clone())
-            .collect();
+        let read = self.reading.iter().flat_map(|stored| stored.objects());
+        let written = self.segments.iter().map(|segment| segment.name.clone());
+        let protected: BTreeSet<String> = written.chain(read).collect();
         self.store.collect_garbage(&protected)?;
         self.store.trim(RECORDS)?;
         Ok(())
+    }
+
+    /// State objects are loaded from there: its segments are kept meanwhile.
+    pub(super) fn reads(&mut self, stored: Arc<Stored>) {
+        self.reading = Some(stored);
+    }
+
+    /// Where a run goes back to; no epoch is under way.
+    pub(super) fn point(&self) -> Point {
+        debug_assert!(
+            self.under_way.is_none(),
+            "what has ended is committed first"
+        );
+        let is_publishing = |name: &str| self.publishers.contains_key(name);
+        let sinks = self.sinks.iter();
+        Point {
+            epoch: self.settled,
+            segments: self.segments.clone(),
+            positions: self.positions.clone(),
+            sinks: sinks
+                .filter(|(name, _)| !is_publishing(name))
+                .map(|(name, state)| (name.clone(), state.clone()))
+                .collect(),
+            publishing: self.publishers.keys().cloned().collect(),
+            plan: self.plan.clone(),
+        }
+    }
+
+    /// Where it writes.
+    pub(crate) fn storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage)
+    }
+
+    /// Commits since the start.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits
     }
 
     /// Keeps the newest commit under a name.

@@ -3,15 +3,18 @@
 //! **Invariants.** What is done, and in which order, depends on the epochs and the answers of [`Patience`] alone. When it has
 //! failed nothing is committed any more, as if the process were dead.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use wallaroo_engine::{Epoch, EpochListener, SinkOutput, SourcePosition};
+use wallaroo_engine::{Epoch, EpochListener, Failure, SinkOutput, SourcePosition};
 use wallaroo_state::StateChanges;
+use wallaroo_store::Storage;
 
 use super::checkpoints::AHEAD;
 use super::collector::Collector;
 use super::committer::{Committer, Stopped};
+use super::recovery::{Commits, Point};
+use super::stored::Stored;
 
 /// So often in a row a commit is tried again; then the simulated store is taken for gone.
 const TRIES: usize = 1000;
@@ -104,9 +107,34 @@ impl Inline {
         self.collector.close();
     }
 
+    /// Where it writes; none when it has failed.
+    pub(crate) fn storage(&self) -> Option<Arc<dyn Storage>> {
+        self.lock().committer.as_ref().map(Committer::storage)
+    }
+
     // Nothing that holds the lock can panic half way, but the patience of a test, which ends with it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Commits for Inline {
+    fn count(&self) -> u64 {
+        self.lock().committer.as_ref().map_or(0, Committer::commits)
+    }
+
+    fn lost(&self, _: &Failure) {}
+
+    fn roll_back(&self) -> Option<Point> {
+        self.commit(true);
+        self.collector.forget_open();
+        self.lock().committer.as_ref().map(Committer::point)
+    }
+
+    fn resumed(&self, stored: Arc<Stored>) {
+        if let Some(committer) = &mut self.lock().committer {
+            committer.reads(stored);
+        }
     }
 }
 

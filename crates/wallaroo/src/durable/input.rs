@@ -151,6 +151,16 @@ pub(crate) struct LoggedReader<T> {
     /// Absent for a partition of which only the log is left.
     reader: Option<Box<dyn Reader<T>>>,
     next: u64,
+    /// The number behind the last record that is in the log.
+    logged: u64,
+    /// The number at which this process began to write, once the log had been read; and what the reader named then.
+    began: Option<(u64, Position)>,
+    /// While the log is read again in the same process: what the reader had reached where that began.
+    rewound: Option<Position>,
+    /// Why the reader cannot be read any further, when what it had taken before is in the log.
+    ended: Option<ConnectorError>,
+    /// Something that was taken may not be in the log: it cannot be read again.
+    is_broken: bool,
     /// What has been read while the log could not be written, with what the reader said.
     held: Option<(Taken<T>, Read)>,
     /// What the reader had reached at the end of what is in the log; one that acknowledges says so itself.
@@ -193,6 +203,11 @@ impl<T: Message> LoggedReader<T> {
             log,
             reader,
             next,
+            logged: next,
+            began: None,
+            rewound: None,
+            ended: None,
+            is_broken: false,
             held: None,
         })
     }
@@ -206,6 +221,7 @@ impl<T: Message> LoggedReader<T> {
         let mut reader = self
             .reader
             .as_mut()
+            .filter(|_| self.began.is_none())
             .and_then(|reader| reader.acknowledging());
         let found = replay.next(|entry| {
             while intake.next_number() < entry.number {
@@ -239,19 +255,23 @@ impl<T: Message> LoggedReader<T> {
             Replaying::Log(error) => failed(&error),
         })?;
         if !found {
-            self.replay = None;
             if let Some(reader) = reader {
                 input_log::sync_files(&path).map_err(|error| failed(&error))?;
                 reader.begin();
             }
+            (self.replay, self.rewound) = (None, None);
+            let began = || (intake.next_number(), self.within.clone());
+            self.began.get_or_insert_with(began);
         }
         self.next = intake.next_number();
+        self.logged = self.logged.max(self.next);
         Ok(found)
     }
 
     /// Writes what the reader gave to the log.
     fn write(&mut self, intake: &mut Intake<T>, read: Read) -> Result<Read, ConnectorError> {
         for record in intake.records() {
+            self.logged = record.number + 1;
             let pushed = match record.content {
                 Ok(message) => self.log.push(record.number, Kind::Message, |bytes| {
                     rmp_serde::encode::write_named(bytes, message)
@@ -330,11 +350,9 @@ impl From<StoreError> for Replaying {
     }
 }
 
-impl<T: Message> Reader<T> for LoggedReader<T> {
-    fn read(&mut self, intake: &mut Intake<T>) -> Result<Read, ConnectorError> {
-        if self.replay(intake)? {
-            return Ok(Read::More);
-        }
+impl<T: Message> LoggedReader<T> {
+    /// Reads behind what is in the log, and writes it there.
+    fn take(&mut self, intake: &mut Intake<T>) -> Result<Read, ConnectorError> {
         if let Some((taken, read)) = self.held.take() {
             intake.give_again(taken);
             return self.append(intake, read);
@@ -342,18 +360,62 @@ impl<T: Message> Reader<T> for LoggedReader<T> {
         let Some(reader) = &mut self.reader else {
             return Ok(Read::End);
         };
-        let read = reader.read(intake)?;
+        let read = match reader.read(intake) {
+            Ok(read) => read,
+            Err(error) => {
+                // What came before the error is kept first; it is gone from where it was.
+                self.ended = Some(error);
+                Read::More
+            }
+        };
         self.write(intake, read)
+    }
+}
+
+impl<T: Message> Reader<T> for LoggedReader<T> {
+    fn read(&mut self, intake: &mut Intake<T>) -> Result<Read, ConnectorError> {
+        if self.replay(intake)? {
+            return Ok(Read::More);
+        }
+        if self.held.is_none()
+            && let Some(error) = self.ended.take()
+        {
+            return Err(error);
+        }
+        let read = self.take(intake);
+        // Messages that have neither been written nor put aside are lost with this reader.
+        self.is_broken |= read.is_err();
+        read
     }
 
     fn position(&self) -> Position {
         Position::of(Place {
             next: self.next,
-            within: match &self.reader {
-                Some(reader) if self.acknowledges => reader.position(),
-                _ => self.within.clone(),
+            within: match (&self.reader, &self.rewound) {
+                (Some(reader), _) if self.acknowledges => reader.position(),
+                (_, Some(rewound)) if self.next < self.logged => rewound.clone(),
+                (_, _) => self.within.clone(),
             },
         })
+    }
+
+    /// The log is read again from there; then what the reader gives is, which keeps its connections and what waits in it.
+    fn rewind(&mut self, from: Option<&Position>) -> Result<bool, ConnectorError> {
+        if self.is_broken {
+            return Ok(false);
+        }
+        let place = from.map(Position::get::<Place>).transpose()?;
+        let next = place.as_ref().map_or(1, |place| place.next);
+        let directory = self.logs.directory(&self.source, &self.partition);
+        let replay = Replay::open(&directory, next).map_err(|error| failed(&error))?;
+        self.replay = Some(replay);
+        self.next = next;
+        // What an earlier process has named says nothing of this one.
+        self.rewound = self.began.as_ref().map(|(began, start)| match place {
+            Some(place) if place.next > *began => place.within,
+            _ => start.clone(),
+        });
+        Ok(true)
     }
 
     fn stop(&mut self) -> Stop {
@@ -409,14 +471,4 @@ fn from_file_name(file_name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_survive_as_file_names() {
-        for name in ["ticks", "tcp://127.0.0.1:7010 (worker 0)", "ä/..", "%41"] {
-            assert_eq!(from_file_name(&to_file_name(name)).as_deref(), Some(name));
-        }
-        assert_eq!(to_file_name("../a"), "%2e%2e%2fa");
-    }
-}
+mod tests;

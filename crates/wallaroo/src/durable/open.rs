@@ -8,12 +8,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use wallaroo_core::{
-    Clock, Code, ConnectorError, KeyGroup, NodeKind, Plan, Position, Publisher, SystemClock,
+    Clock, Code, ConnectorError, NodeKind, Plan, Position, Publisher, SystemClock,
 };
 use wallaroo_engine::host::{ErasedSink, Kept};
-use wallaroo_engine::{
-    EachObject, Epoch, LoadError, NodeCode, Program, Resume, SourcePosition, StoredStates,
-};
+use wallaroo_engine::{NodeCode, Program, Resume};
 use wallaroo_store::checkpointer::{Recovered, StartFrom};
 use wallaroo_store::commit::{Commit, PlanIdentity, SinkIdentity, SinkState, StateIdentity};
 use wallaroo_store::loader::Loader;
@@ -26,6 +24,7 @@ use super::committer::Committer;
 use super::input::{InputLogs, SourceDurability, SourceLog};
 use super::options::StoreOptions;
 use super::staged::Staged;
+use super::stored::resume_from;
 use crate::app::Options;
 use crate::error::{Error, ErrorKind};
 
@@ -108,7 +107,7 @@ pub(crate) fn open_in(
         .map(|Recovered { commit, .. }| commit)
         .unwrap_or_default();
     let loader = Loader::open(Arc::clone(&storage), &commit.segments);
-    let loader = Arc::new(loader.map_err(|error| store_error(&error))?);
+    let loader = loader.map_err(|error| store_error(&error))?;
     let plan = with_stored_names(plan, &commit.plan, &loader, with, store.generation());
     let sink_states = resume_sinks(&mut sinks, &commit, &*storage, with)?;
     let logs = input.map(|root| Arc::new(InputLogs::new(root)));
@@ -121,7 +120,7 @@ pub(crate) fn open_in(
             });
         }
     }
-    let resume = resume(&commit, &plan, loader);
+    let (resume, stored) = resume_from(commit.epoch, &commit.positions, &plan, loader);
     let publishers = sinks
         .into_iter()
         .filter_map(|(name, sink)| Some((name, sink.publisher?)))
@@ -136,6 +135,7 @@ pub(crate) fn open_in(
         logs,
         lock,
     );
+    committer.reads(stored);
     committer.begin().map_err(|error| error.into_error())?;
     if let Some(name) = &with.savepoint {
         let made = committer.savepoint(name);
@@ -370,66 +370,6 @@ fn resume_sinks(
         states.insert(name.clone(), state);
     }
     Ok(states)
-}
-
-fn resume(commit: &Commit, plan: &PlanIdentity, loader: Arc<Loader>) -> Resume {
-    let positions = commit.positions.iter().map(|stood| SourcePosition {
-        source: stood.source.clone(),
-        partition: stood.partition.clone(),
-        position: Position::of(&stood.position),
-        next_number: stood.next_number,
-    });
-    let names = plan
-        .states
-        .iter()
-        .map(|state| (state.name.clone(), state.stored_name().to_owned()));
-    Resume {
-        epoch: Epoch(u32::try_from(commit.epoch).unwrap_or(u32::MAX)),
-        positions: positions.collect(),
-        states: Arc::new(Stored {
-            loader,
-            names: names.collect(),
-        }),
-    }
-}
-
-/// The state objects of a checkpoint.
-struct Stored {
-    loader: Arc<Loader>,
-    /// By name of the state its name in segments.
-    names: BTreeMap<String, String>,
-}
-
-impl StoredStates for Stored {
-    fn groups(&self, state: &str) -> Vec<KeyGroup> {
-        let Some(stored) = self.names.get(state) else {
-            return Vec::new();
-        };
-        let groups = self.loader.groups(stored);
-        groups.iter().map(|group| KeyGroup(group.group)).collect()
-    }
-
-    fn load(
-        &self,
-        state: &str,
-        group: KeyGroup,
-        each: &mut EachObject<'_>,
-    ) -> Result<(), LoadError> {
-        let Some(stored) = self.names.get(state) else {
-            return Ok(());
-        };
-        self.loader
-            .load(stored, group.0, each)
-            .map_err(|error| LoadError {
-                code: super::code_of(&error),
-                text: match error {
-                    StoreError::Restore { cause, .. } => format!(
-                        "{cause}; give new fields a default and renamed ones an alias, or give up all its objects with --drop-state {state}"
-                    ),
-                    error => error.to_string(),
-                },
-            })
-    }
 }
 
 /// Where the input logs are: beside the checkpoints, if these are in a directory.

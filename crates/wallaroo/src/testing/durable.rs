@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wallaroo_engine::{EpochListener, Program, Resume};
+use wallaroo_engine::{EpochListener, Program, Recovery, Resume};
 use wallaroo_store::Storage;
 
 use crate::app::{App, Options};
-use crate::durable::{self, Inline, StoreOptions};
+use crate::durable::{self, GoBack, Inline, StoreOptions};
 use crate::error::Error;
 use crate::graph::Built;
 
@@ -65,6 +65,20 @@ impl Commits {
     #[must_use]
     pub fn listener(&self) -> Arc<dyn EpochListener> {
         Arc::clone(&self.0) as Arc<dyn EpochListener>
+    }
+
+    /// What brings a run of `program` back to its last commit when a generation is lost, at most `most` times in a row without
+    /// a commit; none when nothing is committed any more.
+    #[must_use]
+    pub fn recovery(&self, program: &Program, most: u32) -> Option<Arc<dyn Recovery>> {
+        let commits = Arc::clone(&self.0);
+        let storage = self.0.storage()?;
+        Some(Arc::new(GoBack::new(
+            commits,
+            program.clone(),
+            storage,
+            most,
+        )))
     }
 
     /// Why nothing is committed any more, if that is so: in production the run fails then.

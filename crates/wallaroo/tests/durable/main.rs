@@ -1,5 +1,6 @@
 //! Applications with a store, through the public API.
 
 mod image;
+mod recovering;
 mod sending;
 mod staged;

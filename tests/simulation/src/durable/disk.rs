@@ -142,6 +142,12 @@ impl File {
         Ok(Some(Position::of(end)))
     }
 
+    /// Whether writing fails.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.disk.process.loses(Moment::SinkFails)
+    }
+
     /// Writes at the end, unless the process is gone.
     pub fn write(&self, bytes: &[u8]) {
         if self.disk.process.is_dead() || self.disk.process.has_slept() {

@@ -7,12 +7,14 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use wallaroo::testing::durable::{self, Place, Ready};
 use wallaroo::{App, ErrorKind, KeyGroupCount, Limits, StoreOptions, iter, source, testing};
 use wallaroo_core::SimulatedClock;
 use wallaroo_engine::{
-    Epoch, EpochListener, Options, Outcome, Random, Run, Simulation, SinkOutput, SourcePosition,
+    Epoch, EpochListener, Options, Outcome, Random, Recovery, Resume, Run, Simulation, SinkOutput,
+    SourcePosition, Unresumed,
 };
 use wallaroo_state::StateChanges;
 use wallaroo_store::Storage as _;
@@ -26,7 +28,7 @@ pub use super::process::Moments;
 use super::process::{Fate, Moment, Process, Sleep};
 use crate::build::{Built, Outside, build_in};
 use crate::case::Case;
-use crate::input::Death;
+use crate::input::{Death, Failure};
 use crate::observe::Call;
 use crate::run::{PATIENCE, answer, without_expected_panics};
 
@@ -81,7 +83,7 @@ impl Life {
         let memory = Memory::new();
         let seed = case.seed;
         let met = Arc::default();
-        let nobody = Process::new(0, None, Random::new(seed), None, Arc::clone(&met));
+        let nobody = Process::new(0, None, Random::new(seed), false, None, Arc::clone(&met));
         let faults = Faults {
             seed,
             ..Faults::default()
@@ -246,12 +248,16 @@ impl Life {
         let life = Arc::clone(self);
         let sleep: Option<Sleep> =
             (depth == 0).then(|| Box::new(move || life.take_over()) as Sleep);
-        let process = Process::new(number, fate, random, sleep, Arc::clone(&self.met));
+        let is_weak = number < FAILING && self.one_in(3);
+        let met = Arc::clone(&self.met);
+        let process = Process::new(number, fate, random, is_weak, sleep, met);
         let process = Arc::new(process);
         let weather = Arc::new(Mutex::new(self.weather(number)));
         self.faulty.set_faults(lock(&weather).clone());
         let dying = Arc::clone(&process);
+        let failing = Arc::clone(&process);
         let outside = Outside {
+            failure: Failure(Arc::new(move || failing.loses(Moment::SourceFails))),
             disk: self.disk.seen_by(Arc::clone(&process)),
             death: Death(Arc::new(move || {
                 if dying.meets(Moment::Reading) {
@@ -286,7 +292,16 @@ impl Life {
             listener: commits.listener(),
             process: Arc::clone(&process),
         };
+        let tries = 1 + self.below(4) as u32;
+        let recovery = commits.recovery(&program, tries).map(|recovery| {
+            Arc::new(Reborn {
+                recovery,
+                process: Arc::clone(&process),
+                calls: Arc::clone(&notes.calls),
+            }) as Arc<dyn Recovery>
+        });
         let options = Options {
+            recovery,
             workers: NonZeroUsize::new(workers).expect("a process has workers"),
             groups: KeyGroupCount::new(self.case.key_groups).expect("a case has key groups"),
             limits: Limits {
@@ -454,6 +469,10 @@ impl Reporter {
 
 impl EpochListener for Reporter {
     fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<StateChanges>) {
+        assert!(
+            !self.process.loses(Moment::WorkerPanics),
+            "expected, injected"
+        );
         if self.reports() {
             self.listener.states_changed(epoch, worker, changes);
         }
@@ -475,5 +494,26 @@ impl EpochListener for Reporter {
         if !self.process.is_dead() {
             self.listener.generation_ended();
         }
+    }
+}
+
+/// Goes on from the last commit when workers are lost, unless the process is dead.
+struct Reborn {
+    recovery: Arc<dyn Recovery>,
+    process: Arc<Process>,
+    calls: Calls,
+}
+
+impl Recovery for Reborn {
+    fn pause(&self, failure: &wallaroo_engine::Failure) -> Option<Duration> {
+        let pause = || self.recovery.pause(failure);
+        (!self.process.is_dead()).then(pause).flatten()
+    }
+
+    fn resume(&self) -> Result<Resume, Unresumed> {
+        let resume = self.recovery.resume()?;
+        // Those of the lost workers that no commit has have not happened.
+        lock(&self.calls).clear();
+        Ok(resume)
     }
 }

@@ -45,11 +45,17 @@ pub enum Moment {
     Full,
     /// 23: an application that does not fit the store is started.
     Misfit,
+    /// 24: a source fails, and the process goes on from its last commit.
+    SourceFails,
+    /// 25: a sink fails, likewise.
+    SinkFails,
+    /// 26: a worker panics, likewise.
+    WorkerPanics,
 }
 
 impl Moment {
     /// All of them.
-    pub const ALL: [Moment; 17] = [
+    pub const ALL: [Moment; 20] = [
         Moment::Reading,
         Moment::WritingSegment,
         Moment::WroteSegment,
@@ -67,9 +73,12 @@ impl Moment {
         Moment::Unreachable,
         Moment::Full,
         Moment::Misfit,
+        Moment::SourceFails,
+        Moment::SinkFails,
+        Moment::WorkerPanics,
     ];
     /// Where a process may be made to die; more often where few processes come to.
-    pub const DEATHS: [Moment; 46] = [
+    pub const DEATHS: [Moment; 52] = [
         Moment::Reading,
         Moment::Reading,
         Moment::Reading,
@@ -81,6 +90,7 @@ impl Moment {
         Moment::WroteSegment,
         Moment::Reporting,
         Moment::Reporting,
+        Moment::Reporting,
         Moment::WritingOutbox,
         Moment::WritingOutbox,
         Moment::WritingOutbox,
@@ -93,6 +103,8 @@ impl Moment {
         Moment::Published,
         Moment::Published,
         Moment::Published,
+        Moment::Recording,
+        Moment::Recording,
         Moment::Recording,
         Moment::Recording,
         Moment::Recovering,
@@ -110,6 +122,9 @@ impl Moment {
         Moment::Merging,
         Moment::Merging,
         Moment::Merging,
+        Moment::Deleting,
+        Moment::Deleting,
+        Moment::Deleting,
         Moment::Deleting,
         Moment::Deleting,
         Moment::Deleting,
@@ -179,6 +194,8 @@ pub struct Process {
     /// Whether it has slept while another took over.
     slept: AtomicBool,
     fate: Mutex<(Option<Fate>, Random)>,
+    /// Whether parts of it fail.
+    is_weak: bool,
     sleep: Option<Sleep>,
     met: Arc<Mutex<Moments>>,
 }
@@ -199,6 +216,7 @@ impl Process {
         number: u64,
         fate: Option<Fate>,
         random: Random,
+        is_weak: bool,
         sleep: Option<Sleep>,
         met: Arc<Mutex<Moments>>,
     ) -> Self {
@@ -207,6 +225,7 @@ impl Process {
             dead: AtomicBool::new(false),
             slept: AtomicBool::new(false),
             fate: Mutex::new((fate, random)),
+            is_weak,
             sleep,
             met,
         }
@@ -259,6 +278,16 @@ impl Process {
                 true
             }
         }
+    }
+
+    /// Whether a part of it fails now, and all workers are lost.
+    #[must_use]
+    pub fn loses(&self, moment: Moment) -> bool {
+        let loses = self.is_weak && !self.is_dead() && self.one_in(30);
+        if loses {
+            self.note(moment);
+        }
+        loses
     }
 
     /// Counts a moment.

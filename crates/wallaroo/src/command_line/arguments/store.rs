@@ -34,6 +34,7 @@ pub(in crate::command_line) struct StoreArguments {
     address: Option<String>,
     every: Option<Duration>,
     retain: Option<usize>,
+    recoveries: Option<u32>,
     take_over: bool,
     from: Option<String>,
     savepoint: Option<String>,
@@ -56,6 +57,7 @@ impl StoreArguments {
             variable,
         )?;
         let retain = single("--retain", "WALLAROO_RETAIN", matches, variable)?;
+        let recoveries = single("--recoveries", "WALLAROO_RECOVERIES", matches, variable)?;
         let take_over = matches.get_flag(id("--take-over"));
         let needs_store = ONCE
             .into_iter()
@@ -71,6 +73,9 @@ impl StoreArguments {
             address: address.map(|(_, text)| text),
             every: every.map(|(by, text)| every_of(by, &text)).transpose()?,
             retain: retain.map(|(by, text)| retain_of(by, &text)).transpose()?,
+            recoveries: recoveries
+                .map(|(by, text)| recoveries_of(by, &text))
+                .transpose()?,
             take_over,
             from: one("--from"),
             savepoint: one("--savepoint"),
@@ -110,6 +115,7 @@ impl StoreArguments {
         };
         store.every = self.every.or(store.every);
         store.retain = self.retain.unwrap_or(store.retain);
+        store.recoveries = self.recoveries.unwrap_or(store.recoveries);
         store.take_over |= self.take_over;
         store.from = self.from.or(store.from);
         store.savepoint = self.savepoint.or(store.savepoint);
@@ -144,6 +150,11 @@ pub(super) fn options() -> Vec<Arg> {
             "--retain",
             "N",
             "Checkpoints to keep, beside savepoints [default: 3]",
+        ),
+        option(
+            "--recoveries",
+            "N",
+            "How often in a row to go back to the last commit when a source or sink fails [default: 5]",
         ),
         option(
             "--savepoint",
@@ -219,6 +230,14 @@ fn retain_of(given_by: &str, text: &str) -> Result<usize, Error> {
                 "{given_by} is {text:?}: expected a number from 1 to {MAX_RETAIN}"
             ))
         })
+}
+
+fn recoveries_of(given_by: &str, text: &str) -> Result<u32, Error> {
+    text.parse().map_err(|_| {
+        misuse(format!(
+            "{given_by} is {text:?}: expected a number; 0 to end with the first failure"
+        ))
+    })
 }
 
 fn rename_of(text: &str) -> Result<(String, String), Error> {

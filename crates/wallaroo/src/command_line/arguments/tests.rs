@@ -128,6 +128,7 @@ fn every_option_of_the_store_reaches_it() {
     let expected = StoreOptions::new("./data")
         .every(Duration::from_millis(200))
         .retain(5)
+        .recoveries(8)
         .take_over(true)
         .from("monday")
         .savepoint("tuesday")
@@ -137,7 +138,7 @@ fn every_option_of_the_store_reaches_it() {
         .drop_source("ticks")
         .drop_sink("alerts")
         .reset_sink("rows");
-    let line = "--store ./data --checkpoint-every 200ms --retain 5 --take-over --from monday --savepoint tuesday \
+    let line = "--store ./data --checkpoint-every 200ms --retain 5 --recoveries 8 --take-over --from monday --savepoint tuesday \
                 --drop-state a --drop-state b --rename-state old=new=er --drop-source ticks --drop-sink alerts --reset-sink rows";
     let line: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(store(&line, &[], None), Ok(Some(expected)));

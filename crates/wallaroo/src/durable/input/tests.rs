@@ -1,0 +1,116 @@
+//! Names of files, and readers that go back in their log.
+//!
+//! **Invariants.** Each test has a directory of its own.
+
+use wallaroo_core::PartitionId;
+
+use super::*;
+
+#[test]
+fn names_survive_as_file_names() {
+    for name in ["ticks", "tcp://127.0.0.1:7010 (worker 0)", "ä/..", "%41"] {
+        assert_eq!(from_file_name(&to_file_name(name)).as_deref(), Some(name));
+    }
+    assert_eq!(to_file_name("../a"), "%2e%2e%2fa");
+}
+
+/// Gives the numbers from 1 on, one with each call; its position is the last one, as that of a channel. At 4 it fails, once,
+/// with a number taken.
+#[derive(Default)]
+struct Numbers {
+    last: u64,
+    has_failed: bool,
+}
+
+impl Reader<u64> for Numbers {
+    fn read(&mut self, intake: &mut Intake<u64>) -> Result<Read, ConnectorError> {
+        self.last += 1;
+        intake.push(self.last);
+        if self.last == 4 && !std::mem::replace(&mut self.has_failed, true) {
+            return Err(ConnectorError::new("it fails in passing"));
+        }
+        Ok(Read::More)
+    }
+
+    fn position(&self) -> Position {
+        Position::of(self.last)
+    }
+}
+
+/// What the next call of a reader gives that gives anything, and the position behind it: the next number of the log, and what the reader within names.
+fn read(reader: &mut LoggedReader<u64>, next: &mut u64) -> Result<(Vec<u64>, u64, u64), String> {
+    let mut intake = Intake::new(PartitionId(0), *next, 100, 10_000);
+    while intake.messages().is_empty() {
+        let result = reader.read(&mut intake);
+        result.map_err(|error| error.to_string())?;
+    }
+    *next = intake.next_number();
+    let Place { next, within } = reader.position().get().expect("it is a place");
+    let within = within.get().expect("it is a number");
+    Ok((intake.messages().to_vec(), next, within))
+}
+
+fn opened(directory: &Path, from: Option<&Position>) -> LoggedReader<u64> {
+    let log = SourceLog {
+        logs: Arc::new(InputLogs::new(directory.to_owned())),
+        source: "numbers".to_owned(),
+    };
+    let numbers = Box::new(Numbers::default());
+    log.reader("channel", from, Some(numbers))
+        .expect("it opens")
+}
+
+/// Who waits for a message of a channel looks at the position within. While the log is read again that must not be where the
+/// channel is, but where it was.
+#[test]
+fn a_log_that_is_read_again_names_what_the_reader_had_reached_there() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let (mut reader, mut next) = (opened(directory.path(), None), 1);
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![1], 2, 1)));
+    let early = reader.position();
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![2], 3, 2)));
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![3], 4, 3)));
+    assert!(reader.rewind(Some(&early)).expect("it can"));
+    next = 2;
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![2], 3, 1)));
+    // Again, before the end.
+    assert!(reader.rewind(None).expect("it can"));
+    next = 1;
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![1], 2, 0)));
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![2], 3, 0)));
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![3], 4, 3)));
+    // What came before the error is in the log, and the error comes behind it.
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![4], 5, 4)));
+    let error = read(&mut reader, &mut next);
+    assert_eq!(error, Err("it fails in passing".to_owned()));
+    assert!(reader.rewind(Some(&early)).expect("it can"));
+    next = 2;
+    // Also the last record of the log is all that somebody may wait for; nothing may come behind it.
+    for (number, within) in [(2, 1), (3, 1), (4, 4)] {
+        let expected = Ok((vec![number], number + 1, within));
+        assert_eq!(read(&mut reader, &mut next), expected);
+    }
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![5], 6, 5)));
+    // A position of an earlier process says nothing of the channel of this one.
+    let late = reader.position();
+    drop(reader);
+    let (mut reader, mut next) = (opened(directory.path(), Some(&late)), 6);
+    assert!(reader.rewind(Some(&late)).expect("it can"));
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![1], 7, 1)));
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![2], 8, 2)));
+    assert!(reader.rewind(Some(&late)).expect("it can"));
+    next = 6;
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![1], 7, 0)));
+    assert_eq!(read(&mut reader, &mut next), Ok((vec![2], 8, 2)));
+}
+
+/// What a reader gave and the log did not take is lost with it: such a reader cannot go back.
+#[test]
+fn a_log_that_cannot_be_written_for_good_cannot_be_read_again() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let (mut reader, mut next) = (opened(directory.path(), None), 1);
+    std::fs::remove_dir_all(directory.path()).expect("it is there");
+    let error = read(&mut reader, &mut next).expect_err("there is no directory");
+    assert!(error.contains("cannot create"), "{error}");
+    assert!(!reader.rewind(None).expect("it says so"));
+}

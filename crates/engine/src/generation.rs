@@ -143,7 +143,7 @@ fn run_here(
     shared: &Arc<Shared>,
     program: &Arc<Program>,
     stuck_after: Duration,
-) -> Result<Assets, Failure> {
+) -> Result<Assets, Box<Lost>> {
     let control = Arc::clone(&shared.control);
     let watching = {
         let (control, program) = (Arc::clone(&control), Arc::clone(program));
@@ -162,11 +162,7 @@ fn run_here(
     let _ = watching.join();
     match control.take_failure() {
         None => Ok(assets),
-        Some(failure) => {
-            // The first failure is the one that is told.
-            let _ = close(assets, program);
-            Err(failure)
-        }
+        Some(failure) => Err(Box::new(Lost { failure, assets })),
     }
 }
 

@@ -9,29 +9,24 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use wallaroo_core::{
-    Clock, Code, ConnectorError, KeyGroupCount, Node, NodeId, NodeKind, PartitionId, PlanError,
-    SystemClock,
-};
-use wallaroo_state::Assignment;
+use wallaroo_core::{Clock, Code, ConnectorError, KeyGroupCount, NodeKind, PlanError, SystemClock};
 
-use crate::closing::close;
 use crate::control::{Control, Epoch, Limits, PartitionName};
-use crate::epochs::Epochs;
 use crate::failure::{Connector, Failure, UndrainedSink};
-use crate::generation::{self, Setting, spawn, unpoisoned};
-use crate::host::{ErasedSink, HostRuntime};
+use crate::generation::{spawn, unpoisoned};
+use crate::host::HostRuntime;
 use crate::layout::Layout;
 use crate::listener::EpochListener;
-use crate::panics::caught;
-use crate::program::{NodeCode, Program};
+use crate::program::Program;
 use crate::recovery::{self, Lost, Recovered, Recovery};
-use crate::restore::{Restore, Resume};
-use crate::sink::OpenSink;
-use crate::source::{OpenPartition, PartitionState};
+use crate::restore::Resume;
 use crate::status::{NodeCounts, Status};
-use crate::wake::WakeSlot;
-use crate::worker::Assets;
+
+mod body;
+mod opening;
+
+pub use body::Body;
+pub(crate) use opening::open_sink;
 
 /// Makes a run a function of its seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -383,7 +378,7 @@ impl Run {
         let layout = Layout::of(&program.plan, |id| program.has_writer_per_worker(id))?;
         let program = Arc::new(program);
         let resume = options.resume.as_ref();
-        let (assets, names) = open(&program, options.workers.get(), resume)?;
+        let (assets, names) = opening::open(&program, options.workers.get(), resume)?;
         let counts: Arc<[NodeCounts]> = program
             .plan
             .nodes
@@ -533,57 +528,6 @@ impl std::fmt::Debug for Run {
     }
 }
 
-/// What runs an application: its generations, one after another.
-pub struct Body {
-    inner: Arc<Inner>,
-    layout: Layout,
-    options: Options,
-    /// Absent when it has been run.
-    assets: Option<Assets>,
-    names: Vec<PartitionName>,
-}
-
-impl Body {
-    /// Runs until the input has ended or the run is stopped; with a [`HostRuntime`] all on this thread.
-    pub fn run(mut self) {
-        if let Some(assets) = self.assets.take() {
-            supervise(
-                &self.inner,
-                &self.layout,
-                &self.options,
-                assets,
-                &self.names,
-            );
-        }
-    }
-}
-
-/// A body that is never run ends its run.
-impl Drop for Body {
-    fn drop(&mut self) {
-        if let Some(assets) = self.assets.take() {
-            let closed = caught(|| close(assets, &self.inner.program));
-            end(
-                &self.inner,
-                &self.options,
-                match closed {
-                    Ok(Ok(())) => Outcome::Completed,
-                    Ok(Err(failure)) => Outcome::Failed(Arc::new(failure)),
-                    Err(error) => Outcome::Failed(Arc::new(Failure::Bug { error })),
-                },
-            );
-        }
-    }
-}
-
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Body")
-            .field("application", &self.inner.program.plan.application)
-            .finish_non_exhaustive()
-    }
-}
-
 /// A run that nobody holds any more is stopped, and waited for.
 impl Drop for Run {
     fn drop(&mut self) {
@@ -594,239 +538,4 @@ impl Drop for Run {
             let _ = thread.join();
         }
     }
-}
-
-fn supervise(
-    inner: &Inner,
-    layout: &Layout,
-    options: &Options,
-    assets: Assets,
-    names: &[PartitionName],
-) {
-    let run = || generations(inner, layout, options, assets, names);
-    let ended = caught(run).unwrap_or_else(|error| Err(Failure::Bug { error }));
-    let outcome = match ended {
-        Ok(()) => Outcome::Completed,
-        Err(failure) => Outcome::Failed(Arc::new(failure)),
-    };
-    end(inner, options, outcome);
-}
-
-/// Tells everybody how the run has ended.
-fn end(inner: &Inner, options: &Options, outcome: Outcome) {
-    let mut steering = unpoisoned(&inner.steering);
-    steering.control = None;
-    steering.outcome.get_or_insert(outcome);
-    drop(steering);
-    inner.ended.notify_all();
-    if let Some(listener) = &options.listener {
-        listener.run_ended();
-    }
-}
-
-/// Runs generations until the input has ended or the run is stopped.
-fn generations(
-    inner: &Inner,
-    layout: &Layout,
-    options: &Options,
-    mut assets: Assets,
-    names: &[PartitionName],
-) -> Result<(), Failure> {
-    let mut workers = options.workers;
-    let mut start = options
-        .resume
-        .as_ref()
-        .map_or(Epoch(0), |resume| Epoch(resume.epoch.0 + 1));
-    let mut restore = options.resume.as_ref().map(|resume| {
-        let states = inner.program.plan.states();
-        Arc::new(Restore::new(
-            Arc::clone(&resume.states),
-            states,
-            options.groups,
-        ))
-    });
-    let mut before: Option<Arc<Assignment>> = None;
-    loop {
-        let time = u64::from(start.0) << 32;
-        workers = unpoisoned(&inner.steering)
-            .rescale
-            .take()
-            .unwrap_or(workers);
-        let control = Arc::new(Control::new(
-            workers.get(),
-            layout.source_regions(),
-            layout.levels,
-            time,
-            options.limits,
-            Arc::clone(&options.clock),
-            names.to_vec(),
-            options.host.clone(),
-        ));
-        if !inner.begin(&control, workers)? {
-            return Ok(());
-        }
-        let topped_up = (inner.program.plan.ids())
-            .try_for_each(|id| top_up_writers(&inner.program, id, &mut assets, workers.get()));
-        let epochs = options.listener.as_ref().map(|listener| {
-            let operators = layout.regions.len() * workers.get();
-            let listener = Arc::clone(listener);
-            Arc::new(Epochs::new(listener, operators, names.len(), start))
-        });
-        let assignment = generation::assign(before.as_deref(), options.groups, workers);
-        before = Some(Arc::clone(&assignment));
-        let setting = Setting {
-            program: Arc::clone(&inner.program),
-            layout: layout.clone(),
-            control: Arc::clone(&control),
-            counts: Arc::clone(&inner.counts),
-            groups: options.groups,
-            listener: options.listener.clone(),
-            epochs: epochs.clone(),
-            restore: restore.clone(),
-            simulation: options.simulation,
-            start,
-            assignment,
-            stuck_after: options.stuck_after,
-        };
-        let ended = match topped_up {
-            Ok(()) => generation::run(setting, assets),
-            Err(failure) => Err(Box::new(Lost { failure, assets })),
-        };
-        // From here on no epoch begins, so that none is asked for that nobody would report.
-        unpoisoned(&inner.steering).control = None;
-        assets = match ended {
-            Ok(assets) => assets,
-            Err(lost) => {
-                let recovered = inner.recover(*lost, options, names)?;
-                restore = Some(recovered.restore);
-                (assets, start) = (recovered.assets, recovered.start);
-                continue;
-            }
-        };
-        let last = crate::control::epoch_of(control.time());
-        if let Some(epochs) = &epochs {
-            epochs.end(last);
-        }
-        if let Some(listener) = &options.listener {
-            listener.generation_ended();
-        }
-        if let Some(failure) = unpoisoned(&inner.steering).failure.take() {
-            return Err(failure);
-        }
-        let ended = assets
-            .partitions
-            .iter()
-            .all(|partition| partition.state == PartitionState::Ended);
-        if ended || unpoisoned(&inner.steering).rescale.is_none() {
-            return close(assets, &inner.program);
-        }
-        start = Epoch(last.0 + 1);
-    }
-}
-
-/// Opens all sources and sinks.
-fn open(
-    program: &Program,
-    workers: usize,
-    resume: Option<&Resume>,
-) -> Result<(Assets, Vec<PartitionName>), StartError> {
-    let mut assets = Assets::default();
-    let mut names = Vec::new();
-    for id in program.plan.ids() {
-        let node = program.plan.node(id);
-        match program.code(id) {
-            NodeCode::Source(source) => {
-                let fail = |error| StartError::Source {
-                    name: node.name.clone(),
-                    error,
-                };
-                let panicked = |text| StartError::Panic {
-                    connector: Connector::Source(node.name.clone()),
-                    text,
-                };
-                let mut source = unpoisoned(source);
-                let partitions = caught(|| source.partitions(workers)).map_err(panicked)?;
-                for partition in partitions.map_err(fail)? {
-                    let wake = Arc::new(WakeSlot::default());
-                    let stood = resume.and_then(|resume| resume.position(&node.name, &partition));
-                    let from = stood.map(|stood| &stood.position);
-                    let reader = caught(|| source.open(&partition, from, &wake.waker()))
-                        .map_err(panicked)?
-                        .map_err(fail)?;
-                    let number =
-                        u32::try_from(names.len()).expect("there are fewer than 2^32 partitions");
-                    names.push(PartitionName {
-                        source: node.name.clone(),
-                        partition,
-                    });
-                    assets.partitions.push(OpenPartition {
-                        id: PartitionId(number),
-                        source: id,
-                        reader,
-                        next_number: stood.map_or(1, |stood| stood.next_number),
-                        wake,
-                        state: PartitionState::Ready,
-                    });
-                }
-            }
-            NodeCode::Sink(sink) => {
-                debug_assert_eq!(node.kind, NodeKind::Sink);
-                let opened = caught(|| open_sink(node, id, sink.as_ref()));
-                let opened = opened
-                    .map_err(|text| StartError::Panic {
-                        connector: Connector::Sink(node.name.clone()),
-                        text,
-                    })?
-                    .map_err(|error| StartError::Sink {
-                        name: node.name.clone(),
-                        error,
-                    })?;
-                assets.sinks.push(opened);
-            }
-            NodeCode::Stage(_)
-            | NodeCode::State(_)
-            | NodeCode::Key(_)
-            | NodeCode::Split(_)
-            | NodeCode::None => {}
-        }
-    }
-    Ok((assets, names))
-}
-
-pub(crate) fn open_sink(
-    node: &Node,
-    id: NodeId,
-    sink: &Mutex<dyn ErasedSink>,
-) -> Result<OpenSink, ConnectorError> {
-    let wake = Arc::new(WakeSlot::default());
-    let writer = unpoisoned(sink).open(&wake.waker())?;
-    Ok(OpenSink {
-        name: node.name.clone(),
-        node: id,
-        writer,
-        ends: false,
-        untold: None,
-        wake,
-    })
-}
-
-/// Opens writers until a sink that has one per worker has enough of them.
-fn top_up_writers(
-    program: &Program,
-    id: NodeId,
-    assets: &mut Assets,
-    workers: usize,
-) -> Result<(), Failure> {
-    let NodeCode::Sink(sink) = program.code(id) else {
-        return Ok(());
-    };
-    let node = program.plan.node(id);
-    let mut open = assets.sinks.iter().filter(|sink| sink.node == id).count();
-    while program.has_writer_per_worker(id) && open < workers {
-        let name = || Connector::Sink(node.name.clone());
-        let opened = Connector::call(name, || open_sink(node, id, sink.as_ref()))?;
-        assets.sinks.push(opened);
-        open += 1;
-    }
-    Ok(())
 }

@@ -54,6 +54,8 @@ pub(crate) enum Progress {
     Done,
     /// Too much is queued on higher levels; call again later.
     Waiting,
+    /// More of the checkpoint has to be loaded; let others have their turn, and call again.
+    Loading,
 }
 
 /// An output in the region that has consumers, or an edge that leads into it.
@@ -215,6 +217,10 @@ pub(crate) struct Executor {
     spare_origins: Vec<Vec<u32>>,
     /// The buffer of a source's messages that have been worked off.
     spent_source: Option<(NodeId, Box<dyn Messages>)>,
+    /// Key groups of a checkpoint that messages needed since [`Executor::run`] was called.
+    loaded_in_turn: usize,
+    /// Others are to have their turn before more is loaded.
+    yields: bool,
     pub(crate) outbox: Outbox,
     scratch: state::Scratch,
 }
@@ -246,6 +252,8 @@ impl Executor {
             stack: Vec::new(),
             spare_origins: Vec::new(),
             spent_source: None,
+            loaded_in_turn: 0,
+            yields: false,
             outbox,
             scratch: state::Scratch::default(),
         };
@@ -454,11 +462,16 @@ impl Executor {
     /// # Errors
     /// When user code fails under the policy `Fail`, or a state object cannot be brought back.
     pub(crate) fn run(&mut self) -> Result<Progress, Failure> {
+        self.loaded_in_turn = 0;
         while !self.stack.is_empty() {
             if self.control.must_wait(self.level, self.epoch) {
                 return Ok(Progress::Waiting);
             }
             self.step()?;
+            if std::mem::take(&mut self.yields) {
+                self.outbox.flush();
+                return Ok(Progress::Loading);
+            }
         }
         if let Some(mut head) = self.head.take() {
             let spent = self.outbox.spent_head.take();

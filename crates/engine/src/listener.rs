@@ -60,6 +60,13 @@ pub trait EpochListener: Send + Sync {
     /// A worker has applied all messages of an epoch to the states of one region, and none of a later epoch.
     fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<StateChanges>);
 
+    /// Up to `count` changes that are done with: their memory is used again, as fresh memory costs more than what is written
+    /// into it.
+    fn spare(&self, count: usize) -> Vec<StateChanges> {
+        let _ = count;
+        Vec::new()
+    }
+
     /// A sink has been given all messages of an epoch, has delivered them, and nothing of a later epoch.
     fn sink_reached(&self, epoch: Epoch, output: SinkOutput) {
         let _ = (epoch, output);

@@ -441,9 +441,16 @@ impl Region {
                 continue;
             };
             self.links.send(&mut executor.outbox.ready, |_| capability);
-            if progress == Progress::Waiting {
-                self.follow_hold();
-                return Ok(false);
+            match progress {
+                Progress::Done => {}
+                Progress::Waiting => {
+                    self.follow_hold();
+                    return Ok(false);
+                }
+                Progress::Loading => {
+                    self.activator.activate();
+                    return Ok(false);
+                }
             }
             self.around.control.dequeue(self.around.level, *bytes);
             self.gathered = self.current.take().map(|(capability, _)| capability);
@@ -470,10 +477,12 @@ impl Region {
         if self.reached.is_done() || frontier.is_some_and(|time| epoch_of(time) <= self.open) {
             return Ok(false);
         }
-        if self.around.listener.is_some() && executor.has_state() {
+        if let Some(listener) = self.around.listener.clone()
+            && executor.has_state()
+        {
             self.save(executor, Portion::ALL)?;
             executor.expire(usize::MAX)?;
-            executor.close_epoch();
+            executor.close_epoch(&*listener);
             self.saving = Some(self.open);
         }
         // With the end of all input the last epoch ends: the one of the last stashed batch.

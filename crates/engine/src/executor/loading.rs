@@ -1,5 +1,8 @@
 //! State objects of a checkpoint, loaded one key group at a time.
 //!
+//! Messages that need many key groups are handled in portions: what the first of them made leaves the region before the groups
+//! of the next are loaded, so that the first output does not wait for all objects.
+//!
 //! **Invariants.** No message is handled before the key group of its key is loaded. A region with nothing else to do
 //! loads what is left.
 
@@ -16,6 +19,10 @@ use crate::failure::Failure;
 use crate::host::{Failed, Keyed};
 use crate::panics::caught;
 use crate::restore::Restore;
+
+/// So many key groups are loaded before other operators get their turn.
+// Of a million objects in 1,024 groups they have 16,000, which takes about 10 ms.
+const GROUPS_IN_A_TURN: usize = 16;
 
 /// The key groups of a table that are still in the checkpoint only.
 pub(crate) struct Loading {
@@ -42,6 +49,11 @@ impl Table {
             restore: Arc::clone(restore),
             left,
         });
+    }
+
+    fn is_unloaded(&self, group: KeyGroup) -> bool {
+        let left = self.loading.as_ref().map(|loading| &loading.left);
+        left.is_some_and(|left| left.binary_search_by(|other| group.cmp(other)).is_ok())
     }
 
     fn load(&mut self, group: KeyGroup, now: Timestamp) -> Result<(), Failure> {
@@ -126,33 +138,45 @@ impl Executor {
         Ok(false)
     }
 
-    /// Loads the key groups that a range of frame `depth` needs.
+    /// Loads the key groups that a range of frame `depth` needs, or the first of its messages. Returns the end of those that
+    /// can be handled.
     pub(super) fn load_for(
         &mut self,
         node: usize,
         depth: usize,
         range: Range<usize>,
-    ) -> Result<(), Failure> {
+    ) -> Result<usize, Failure> {
         let Instance::State { table, .. } = &self.nodes[node].code else {
-            return Ok(());
+            return Ok(range.end);
         };
         let table = *table;
         if self.tables[table].loading.is_none() {
-            return Ok(());
+            return Ok(range.end);
         }
         let groups = self.tables[table].index.group_count();
         let now = self.head.as_ref().map(|head| head.now).unwrap_or_default();
-        for hash in self.hashes_of(depth, range) {
-            self.tables[table].load(groups.group_of(hash), now)?;
-            if self.tables[table].loading.is_none() {
-                break;
+        let most = if self.control.clock.is_simulated() {
+            1
+        } else {
+            GROUPS_IN_A_TURN
+        };
+        for (position, hash) in self.hashes_of(depth, range.clone()) {
+            let group = groups.group_of(hash);
+            if !self.tables[table].is_unloaded(group) {
+                continue;
             }
+            if self.loaded_in_turn >= most {
+                return Ok(position);
+            }
+            self.tables[table].load(group, now)?;
+            self.loaded_in_turn += 1;
         }
-        Ok(())
+        Ok(range.end)
     }
 
-    /// The key hashes of a range of frame `depth`. A message whose key cannot be had is left out: its stage will fail.
-    fn hashes_of(&mut self, depth: usize, range: Range<usize>) -> Vec<KeyHash> {
+    /// The positions of a range of frame `depth` and their key hashes. A message whose key cannot be had is left out: its stage
+    /// will fail.
+    fn hashes_of(&mut self, depth: usize, range: Range<usize>) -> Vec<(usize, KeyHash)> {
         let frame = &self.stack[depth];
         let Some(head) = self.head.as_ref() else {
             return Vec::new();
@@ -160,17 +184,20 @@ impl Executor {
         match &head.keys {
             HeadKeys::None => Vec::new(),
             HeadKeys::Stored(keys) => range
-                .filter_map(|position| keys[frame.head_index(position)].as_ref().ok())
-                .map(Key::hash)
+                .filter_map(|position| {
+                    let key = keys[frame.head_index(position)].as_ref().ok()?;
+                    Some((position, key.hash()))
+                })
                 .collect(),
             HeadKeys::Extract(_) if !head.hashes.is_empty() => range
-                .map(|position| head.hashes[frame.head_index(position)])
+                .map(|position| (position, head.hashes[frame.head_index(position)]))
                 .collect(),
             HeadKeys::Extract(extractor) => {
                 let Some(messages) = self.stack[0].messages.as_deref() else {
                     return Vec::new();
                 };
                 let mut hashes = Vec::with_capacity(range.len());
+                let start = range.start;
                 let progress = Cell::new(range.start);
                 let keyed = Keyed {
                     messages,
@@ -185,7 +212,7 @@ impl Executor {
                     code.hash(keyed, &mut hashes);
                     Ok::<(), Failed>(())
                 });
-                hashes
+                (start..).zip(hashes).collect()
             }
         }
     }

@@ -18,6 +18,7 @@ use super::state::{Table, panicked};
 use crate::baton::Random;
 use crate::failure::Failure;
 use crate::host::StateObjects;
+use crate::listener::EpochListener;
 use crate::panics::caught;
 
 /// What is saved in one go.
@@ -108,6 +109,10 @@ pub(super) struct Saving {
     first: usize,
     /// What has been saved. The last part is still open.
     parts: Vec<StateChanges>,
+    /// Memory for more parts.
+    spare: Vec<StateChanges>,
+    /// So many parts were needed last.
+    needed: usize,
 }
 
 impl Saving {
@@ -142,6 +147,16 @@ impl Saving {
         Some(Slot(u32::try_from(number).expect("it was a slot")))
     }
 
+    /// What has been saved of the epoch, now that nothing is left.
+    fn take_parts(&mut self) -> Vec<StateChanges> {
+        let parts = std::mem::take(&mut self.parts);
+        *self = Saving {
+            needed: parts.len(),
+            ..Saving::default()
+        };
+        parts
+    }
+
     /// The part to add to.
     fn part(&mut self, state: &str) -> &mut StateChanges {
         if self
@@ -149,7 +164,10 @@ impl Saving {
             .last()
             .is_none_or(|part| part.bytes() >= PART_BYTES)
         {
-            self.parts.push(StateChanges::new(state));
+            let mut part = self.spare.pop().unwrap_or_default();
+            part.clear();
+            part.rename(state);
+            self.parts.push(part);
         }
         self.parts.last_mut().expect("there is one now")
     }
@@ -157,10 +175,11 @@ impl Saving {
 
 impl Table {
     /// Notes what the epoch that ends has changed.
-    fn close_epoch(&mut self) {
+    fn close_epoch(&mut self, listener: &dyn EpochListener) {
         assert_eq!(self.saving.count, 0, "one epoch after the other");
         let Dirty { touched, removed } = self.index.take_dirty();
         self.saving.note(&touched);
+        self.saving.spare = listener.spare(self.saving.needed);
         for key in removed {
             let group = self.index.group_count().group_of(key.hash());
             let part = self.saving.part(&self.name);
@@ -245,8 +264,10 @@ fn write(
 
 impl Executor {
     /// Notes what the epoch that ends has changed in the states of the region. All of the epoch before is saved.
-    pub(crate) fn close_epoch(&mut self) {
-        self.tables.iter_mut().for_each(Table::close_epoch);
+    pub(crate) fn close_epoch(&mut self, listener: &dyn EpochListener) {
+        for table in &mut self.tables {
+            table.close_epoch(listener);
+        }
     }
 
     /// Saves objects that the last closed epoch has changed. Returns all its changes when none is left.
@@ -259,9 +280,7 @@ impl Executor {
         }
         let saved = self.tables.iter_mut();
         Ok(Some(
-            saved
-                .flat_map(|table| std::mem::take(&mut table.saving).parts)
-                .collect(),
+            saved.flat_map(|table| table.saving.take_parts()).collect(),
         ))
     }
 }

@@ -281,7 +281,13 @@ impl Executor {
         depth: usize,
         range: Range<usize>,
     ) -> Result<Result<usize, Failed>, Failure> {
-        self.load_for(node, depth, range.clone())?;
+        let end = self.load_for(node, depth, range.clone())?;
+        if end == range.start && !range.is_empty() {
+            // What has been made until now goes first.
+            self.yields = true;
+            return Ok(Ok(end));
+        }
+        let range = range.start..end;
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.slots.clear();
         let resolved = self.resolve(node, depth, range.clone(), &mut scratch.slots);

@@ -6,6 +6,7 @@ mod committed;
 mod committer;
 mod inline;
 mod input;
+mod merges;
 mod nonce;
 mod open;
 mod options;

@@ -88,7 +88,7 @@ pub(super) struct State {
     settled: u64,
     /// The epoch that is open.
     open: u64,
-    /// CPU time that the last commit took.
+    /// CPU time that the last commit took, and merges that have ended with it.
     cost: Duration,
     /// Begin an epoch as soon as those before it are settled.
     wanted: bool,
@@ -388,10 +388,11 @@ fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
             return;
         };
         let now = shared.clock.now();
+        shared.collector.give_back(committer.take_written());
         let mut state = shared.state();
         state.settled = ended;
         state.open = state.open.max(ended + 1);
-        state.cost = cpu.elapsed();
+        state.cost = cpu.elapsed() + committer.take_merge_cost();
         state.status.paused = None;
         state.status.epoch = committer.epoch();
         state.positions = committer.positions().to_vec();

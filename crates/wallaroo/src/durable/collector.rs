@@ -33,6 +33,8 @@ pub(crate) struct Collector {
 struct Inner {
     open: BTreeMap<Epoch, EpochData>,
     ended: VecDeque<EpochData>,
+    /// Changes that are written: memory for those to come.
+    spare: Vec<StateChanges>,
     /// Epochs given out and not yet settled.
     under_way: usize,
     /// Nothing more will be committed.
@@ -64,6 +66,18 @@ impl Collector {
     pub(crate) fn settle(&self) {
         self.lock().under_way -= 1;
         self.news.notify_all();
+    }
+
+    /// Gives back changes that are written. As many are kept for later epochs as this one had, not more: after a large epoch
+    /// its memory is held until a smaller one is written.
+    pub(crate) fn give_back(&self, written: Vec<StateChanges>) {
+        let mut inner = self.lock();
+        let count = written.len();
+        inner.spare.extend(written);
+        let rest = inner.spare.split_off(count);
+        drop(inner);
+        // Outside the lock: memory takes time to be freed.
+        drop(rest);
     }
 
     /// How many epochs have ended and are not yet settled.
@@ -119,6 +133,12 @@ impl EpochListener for Collector {
             .or_default()
             .changes
             .extend(changes);
+    }
+
+    fn spare(&self, count: usize) -> Vec<StateChanges> {
+        let mut inner = self.lock();
+        let kept = inner.spare.len().saturating_sub(count);
+        inner.spare.split_off(kept)
     }
 
     fn sink_reached(&self, epoch: Epoch, output: SinkOutput) {

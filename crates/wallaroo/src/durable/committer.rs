@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use wallaroo_core::{Code, ConnectorError, Messages, Publisher, Rows};
 use wallaroo_engine::{Failure, SourcePosition};
@@ -21,11 +22,13 @@ use wallaroo_store::{Storage, Store, StoreError};
 
 use super::collector::EpochData;
 use super::input::InputLogs;
+use super::merges::{Merge, Merged, Merges};
 use super::recovery::Point;
 use super::stored::Stored;
 
-/// After so many commits what nobody needs is looked for and deleted.
-const COLLECT_EVERY: u64 = 8;
+/// After so many commits what nobody needs is looked for and deleted. With three kept commits what a merge has replaced is gone
+/// after seven at the latest; before, it is up to half of what is stored.
+const COLLECT_EVERY: u64 = 4;
 /// Records of the log that are left for people to look at.
 const RECORDS: u64 = 100;
 
@@ -111,6 +114,14 @@ pub(crate) struct Committer {
     /// The plan is not the one of the last commit: what the user allowed for this start is to hold for the next.
     has_new_plan: bool,
     under_way: Option<UnderWay>,
+    /// Changes that are in a segment.
+    written: Vec<StateChanges>,
+    /// Before the lock: a merge has ended when that is given back.
+    merges: Merges,
+    /// How many steps merges take after each commit, where they have no thread; see [`Committer::merge_in_steps`].
+    merge_steps: Option<usize>,
+    /// CPU time of merges that have been taken up since the last call of [`Committer::take_merge_cost`].
+    merge_cost: Duration,
     _lock: Option<Lock>,
 }
 
@@ -146,6 +157,10 @@ impl Committer {
             reading: None,
             commits: 0,
             under_way: None,
+            written: Vec::new(),
+            merges: Merges::None,
+            merge_steps: None,
+            merge_cost: Duration::ZERO,
             _lock: lock,
         }
     }
@@ -267,7 +282,7 @@ impl Committer {
                 epoch..=epoch,
                 changes,
             )?);
-            way.data.changes = Vec::new();
+            self.written = std::mem::take(&mut way.data.changes);
         }
         for mut output in std::mem::take(&mut way.data.outputs) {
             if let Some(position) = output.position {
@@ -396,9 +411,7 @@ impl Committer {
                 }
             }
         }
-        if let Err(error) = self.merge() {
-            tracing::warn!("segments are not merged for now: {error}");
-        }
+        self.merge();
         if self.commits.is_multiple_of(COLLECT_EVERY)
             && let Err(error) = self.collect()
         {
@@ -406,24 +419,94 @@ impl Committer {
         }
     }
 
-    /// Merges segments; the next commit names the result.
-    fn merge(&mut self) -> Result<(), StoreError> {
-        while let Some(range) = compaction::plan(&self.segments) {
-            let inputs = &self.segments[range.clone()];
-            let last = inputs.last().map_or(0, |segment| segment.last_epoch);
-            let name = self.store.object_name(ObjectKind::Segment, last);
-            let drops = range.start == 0;
-            let generation = self.store.generation();
-            let merged = compaction::merge(&*self.storage, inputs, drops, &name, generation)?;
-            self.segments.splice(range, [merged]);
+    /// Takes up what a merge has made, for the next commit to name, and begins another if there is reason to.
+    fn merge(&mut self) {
+        let mut steps = self.merge_steps;
+        while steps != Some(0) {
+            steps = steps.map(|steps| steps - 1);
+            if let Some(merged) = self.merges.take() {
+                self.take_up(merged);
+            } else if self.merges.is_none() {
+                if !self.begin_merge() {
+                    return;
+                }
+            } else if steps.is_some() {
+                self.merges.step(&*self.storage);
+            } else {
+                // It goes on.
+                return;
+            }
         }
-        Ok(())
+    }
+
+    fn take_up(&mut self, merged: Merged) {
+        self.merge_cost += merged.cost;
+        let made = match merged.result {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::warn!("segments are not merged for now: {error}");
+                return;
+            }
+        };
+        let first = merged.inputs.first();
+        let place = self.segments.iter().position(|one| Some(one) == first);
+        let range = place.map(|start| start..start + merged.inputs.len());
+        // Commits only append, so they are neighbours still.
+        if let Some(range) = range
+            && self.segments.get(range.clone()) == Some(&merged.inputs[..])
+        {
+            self.segments.splice(range, [made]);
+        } else {
+            debug_assert!(false, "segments that are being merged are gone");
+        }
+    }
+
+    /// False when there is nothing to merge, or it cannot be begun.
+    fn begin_merge(&mut self) -> bool {
+        let Some(range) = compaction::plan(&self.segments) else {
+            return false;
+        };
+        let inputs = self.segments[range.clone()].to_vec();
+        let last = inputs.last().map_or(0, |segment| segment.last_epoch);
+        let states = self.plan.states.iter();
+        let merge = Merge {
+            inputs,
+            has_oldest: range.start == 0,
+            states: states.map(|state| state.stored_name().to_owned()).collect(),
+            name: self.store.object_name(ObjectKind::Segment, last),
+            generation: self.store.generation(),
+        };
+        if self.merge_steps.is_some() {
+            self.merges = Merges::Waiting(merge);
+            return true;
+        }
+        match Merges::run(&self.storage, merge) {
+            Ok(running) => self.merges = running,
+            Err(error) => tracing::warn!("segments are not merged for now: {error}"),
+        }
+        !self.merges.is_none()
+    }
+
+    /// Lets merges have no thread, and take so many steps after each commit from now on: a merge is begun, done, and taken up.
+    pub(super) fn merge_in_steps(&mut self, steps: usize) {
+        self.merge_steps = Some(steps);
+    }
+
+    /// Changes that are in a segment, whose memory can be used again.
+    pub(super) fn take_written(&mut self) -> Vec<StateChanges> {
+        std::mem::take(&mut self.written)
+    }
+
+    /// The CPU time that merges have taken, once.
+    pub(super) fn take_merge_cost(&mut self) -> Duration {
+        std::mem::take(&mut self.merge_cost)
     }
 
     fn collect(&mut self) -> Result<(), StoreError> {
         let read = self.reading.iter().flat_map(|stored| stored.objects());
         let written = self.segments.iter().map(|segment| segment.name.clone());
-        let protected: BTreeSet<String> = written.chain(read).collect();
+        let merged = self.merges.protected();
+        let protected: BTreeSet<String> = written.chain(read).chain(merged).collect();
         self.store.collect_garbage(&protected)?;
         self.store.trim(RECORDS)?;
         Ok(())

@@ -25,6 +25,8 @@ pub(crate) trait Patience: Send {
     fn committed(&mut self, epoch: u64);
     /// An epoch cannot be committed for now: whether to try again before anything else happens.
     fn tries_again(&mut self, cause: &str) -> bool;
+    /// How many steps merges of segments take after the next commit: a merge is begun, done, and taken up.
+    fn merge_steps(&mut self) -> usize;
 }
 
 /// Commits epochs where they end.
@@ -81,10 +83,12 @@ impl Inline {
                 committer.take(data);
                 *under_way = true;
             }
+            committer.merge_in_steps(patience.merge_steps());
             match committer.advance() {
                 Ok(done) => {
                     *under_way = false;
                     tries = 0;
+                    self.collector.give_back(committer.take_written());
                     self.collector.settle();
                     if done.committed {
                         patience.committed(committer.epoch());
@@ -141,6 +145,10 @@ impl Commits for Inline {
 impl EpochListener for Inline {
     fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<StateChanges>) {
         self.collector.states_changed(epoch, worker, changes);
+    }
+
+    fn spare(&self, count: usize) -> Vec<StateChanges> {
+        self.collector.spare(count)
     }
 
     fn sink_reached(&self, epoch: Epoch, output: SinkOutput) {

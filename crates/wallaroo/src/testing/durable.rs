@@ -28,6 +28,9 @@ pub struct Place {
     /// Asked when an epoch cannot be committed for now: whether to try again at once. If not, it is tried again with the
     /// next epoch that ends, unless too many wait.
     pub tries_again: Box<dyn FnMut(&str) -> bool + Send>,
+    /// Asked before each commit how many steps merges of segments take after it: one is begun, done, and taken up. In
+    /// production they have a thread of their own.
+    pub merge_steps: Box<dyn FnMut() -> usize + Send>,
 }
 
 impl std::fmt::Debug for Place {
@@ -97,6 +100,7 @@ impl std::fmt::Debug for Commits {
 struct Asked {
     committed: Box<dyn FnMut(u64) + Send>,
     tries_again: Box<dyn FnMut(&str) -> bool + Send>,
+    merge_steps: Box<dyn FnMut() -> usize + Send>,
 }
 
 impl durable::Patience for Asked {
@@ -106,6 +110,10 @@ impl durable::Patience for Asked {
 
     fn tries_again(&mut self, cause: &str) -> bool {
         (self.tries_again)(cause)
+    }
+
+    fn merge_steps(&mut self) -> usize {
+        (self.merge_steps)()
     }
 }
 
@@ -128,6 +136,7 @@ pub fn open(
     let asked = Asked {
         committed: place.committed,
         tries_again: place.tries_again,
+        merge_steps: place.merge_steps,
     };
     let place = durable::Place {
         storage: place.storage,

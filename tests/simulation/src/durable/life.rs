@@ -220,6 +220,7 @@ impl Life {
             nonces: Box::new(|| 1 << 100),
             committed: Box::new(|_| {}),
             tries_again: Box::new(|_| false),
+            merge_steps: Box::new(|| 0),
         };
         let options = self.options(1);
         let with = StoreOptions::new("memory");
@@ -402,6 +403,12 @@ impl Life {
                 });
             }
         };
+        let merging = Arc::clone(process);
+        // All that there is to do, or a merge that others overtake.
+        let merge_steps = move || match merging.one_in(3) {
+            true => 10,
+            false => merging.below(3),
+        };
         let (life, owner, weather) = (Arc::clone(self), Arc::clone(process), Arc::clone(weather));
         let tries_again = move |cause: &str| {
             if cause.contains("no space left") && owner.one_in(3) {
@@ -423,6 +430,7 @@ impl Life {
             }),
             committed: Box::new(committed),
             tries_again: Box::new(tries_again),
+            merge_steps: Box::new(merge_steps),
         }
     }
 

@@ -22,9 +22,13 @@ pub(crate) const LOCK: &str = "lock";
 /// What has files of its own, which are not objects.
 const INPUT: &str = "input";
 
+const GONE: &str = "its directory has been deleted or replaced since it was opened; bring it back and start the application again, or start anew with an empty one";
+
 /// A directory, and what in it may not be durable.
 pub(crate) struct Directory {
     root: PathBuf,
+    /// Which directory that was when it was opened; none where the system does not tell.
+    identity: Option<(u64, u64)>,
     unsettled: Mutex<BTreeSet<PathBuf>>,
 }
 
@@ -32,20 +36,29 @@ impl Directory {
     /// Makes the directory if it is not there, and makes everything durable that is in it.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
         make(root)?;
-        let directory = Directory {
-            root: root.canonicalize()?,
-            unsettled: Mutex::default(),
-        };
+        let directory = Directory::existing(root)?;
         sync_all_of(&directory.root)?;
         Ok(directory)
     }
 
     /// A directory that is there, to read from: nothing is made or synced.
     pub(crate) fn existing(root: &Path) -> io::Result<Self> {
+        let root = root.canonicalize()?;
         Ok(Directory {
-            root: root.canonicalize()?,
+            identity: identity(&root)?,
+            root,
             unsettled: Mutex::default(),
         })
+    }
+
+    /// Makes sure that it is still the directory that was opened. In another one in its place, made by a first write into it,
+    /// a commit would name what is not there.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match identity(&self.root) {
+            Ok(identity) if identity == self.identity => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(_) | Err(_) => Err(io::Error::other(GONE)),
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -82,6 +95,17 @@ impl Directory {
     pub(crate) fn clean(&self) -> io::Result<()> {
         remove_staged(&self.root, true)
     }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata(path).map(|found| Some((found.dev(), found.ino())))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    fs::metadata(path).map(|_| None)
 }
 
 /// The name under which an object is written until it is whole.
@@ -205,6 +229,24 @@ mod tests {
             .settle()
             .expect("a directory that is gone is no error");
         assert!(directory.unsettled().is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn another_directory_in_its_place_is_noticed() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let root = temporary.path().join("store");
+        let directory = Directory::open(&root).expect("can be opened");
+        directory.check().expect("it is there");
+        let moved = temporary.path().join("moved");
+        fs::rename(&root, &moved).expect("can be moved");
+        let error = directory.check().expect_err("it is gone");
+        assert!(error.to_string().contains("deleted or replaced"), "{error}");
+        fs::create_dir(&root).expect("can be made");
+        directory.check().expect_err("it is another one");
+        fs::remove_dir(&root).expect("it is empty");
+        fs::rename(&moved, &root).expect("can be moved");
+        directory.check().expect("it is there again");
     }
 
     #[cfg(target_os = "linux")]

@@ -87,6 +87,9 @@ impl Objects {
     }
 
     fn error(&self, action: &'static str, name: &str, error: &object_store::Error) -> StorageError {
+        if let Err(gone) = self.check(action, name) {
+            return gone;
+        }
         StorageError {
             action,
             name: name.to_owned(),
@@ -101,6 +104,16 @@ impl Objects {
         match &self.directory {
             Some(directory) => directory
                 .settle()
+                .map_err(|error| directory::error(action, name, &self.place, &error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes sure that a directory is still the one that was opened.
+    fn check(&self, action: &'static str, name: &str) -> Result<(), StorageError> {
+        match &self.directory {
+            Some(directory) => directory
+                .check()
                 .map_err(|error| directory::error(action, name, &self.place, &error)),
             None => Ok(()),
         }
@@ -121,12 +134,14 @@ impl Objects {
         mode: PutMode,
     ) -> Result<Created, StorageError> {
         let path = self.path(action, name)?;
+        self.check(action, name)?;
         let options = PutOptions::from(mode);
         match self
             .executor
             .run(self.store.put_opts(&path, payload, options))
         {
-            Ok(_) => Ok(Created::New),
+            // Again: what was written since may be in a new directory of the same name.
+            Ok(_) => self.check(action, name).map(|()| Created::New),
             Err(object_store::Error::AlreadyExists { .. }) => {
                 // by whom and how is unknown: it may be of an attempt whose sync failed, or of a process that has died
                 self.unsettle(&path);
@@ -182,6 +197,7 @@ impl Storage for Objects {
 
     fn upload(&self, name: &str) -> Result<Box<dyn Upload + '_>, StorageError> {
         name::check("create", name, &self.place)?;
+        self.check("create", name)?;
         Ok(Box::new(ObjectUpload {
             objects: self,
             name: name.to_owned(),

@@ -4,6 +4,8 @@
 mod acknowledged;
 mod connections;
 mod dead_letters;
+#[cfg(target_os = "linux")]
+mod devices;
 mod encoding;
 mod files;
 mod handlers;

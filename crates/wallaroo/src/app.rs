@@ -13,7 +13,7 @@ use wallaroo_core::{KeyGroupCount, NodeKind, Plan};
 use wallaroo_engine::host::HostRuntime;
 use wallaroo_engine::{Body, Limits, NodeCode, Recovery, Run, StartError};
 
-use crate::durable::{self, Checkpoints, StoreOptions};
+use crate::durable::{self, Checkpoints, Place, StoreOptions};
 use crate::error::Error;
 use crate::graph::{Built, GraphNode, program};
 use crate::running::Running;
@@ -145,7 +145,12 @@ impl App {
     /// # Errors
     /// When the application cannot start: its plan is wrong, a file is missing, a port is taken.
     pub fn start(self, options: Options) -> Result<Running, Error> {
-        let (mut running, body) = self.launch(options, None)?;
+        self.start_in(None, options)
+    }
+
+    /// Starts with the store in another place than its address says, if there is one.
+    pub(crate) fn start_in(self, place: Option<Place>, options: Options) -> Result<Running, Error> {
+        let (mut running, body) = self.launch(place, options, None)?;
         running.run(body)?;
         Ok(running)
     }
@@ -153,6 +158,7 @@ impl App {
     /// Opens everything, and leaves it to the caller to run the body.
     pub(crate) fn launch(
         self,
+        place: Option<Place>,
         options: Options,
         host: Option<Arc<dyn HostRuntime>>,
     ) -> Result<(Running, Body), Error> {
@@ -173,12 +179,16 @@ impl App {
             let running = Running::new(run, senders, None, status.transpose()?);
             return Ok((running, body));
         };
+        let opened = match place {
+            Some(place) => durable::open_in(place, &program, &durability, &options, store)?,
+            None => durable::open(&program, &durability, &options, store)?,
+        };
         let durable::Opened {
             resume,
             committer,
             staged,
             is_new,
-        } = durable::open(&program, &durability, &options, store)?;
+        } = opened;
         let mut checkpoints =
             Checkpoints::new(committer, staged, store.interval(), resume.epoch, is_new);
         engine.listener = Some(checkpoints.listener());

@@ -20,6 +20,7 @@ pub(crate) use committed::Committed;
 pub(crate) use inline::{Inline, Patience};
 use input::within;
 pub(crate) use input::{SourceDurability, SourceLog};
+pub(crate) use nonce::random as random_nonce;
 pub(crate) use open::{Opened, Place, open, open_in, store_error};
 pub use options::StoreOptions;
 pub(crate) use recovery::GoBack;

@@ -220,7 +220,7 @@ impl App {
         options: Options,
         host: Arc<dyn HostRuntime>,
     ) -> Result<(Running, Body), Error> {
-        self.launch(options, Some(host))
+        self.launch(None, options, Some(host))
     }
 
     /// Reads a command line as [`App::main_with`](App::main_with) does, and redirects sources and sinks as it says.

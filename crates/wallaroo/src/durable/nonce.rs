@@ -6,7 +6,7 @@
 ///
 /// # Panics
 /// When the system has no random numbers, which no supported one does.
-pub(super) fn random() -> u128 {
+pub(crate) fn random() -> u128 {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
     u128::from_le_bytes(bytes)

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use wallaroo_core::{Clock, SystemClock};
 use wallaroo_engine::{EpochListener, Program, Recovery, Resume};
 use wallaroo_store::Storage;
 
@@ -12,6 +13,7 @@ use crate::app::{App, Options};
 use crate::durable::{self, GoBack, Inline, StoreOptions};
 use crate::error::Error;
 use crate::graph::Built;
+use crate::running::Running;
 
 /// Where an application is kept, and what decides about its commits.
 pub struct Place {
@@ -115,6 +117,23 @@ impl durable::Patience for Asked {
     fn merge_steps(&mut self) -> usize {
         (self.merge_steps)()
     }
+}
+
+/// Starts an application as [`App::start`] does, with threads and the real clock, on any storage instead of the address of its
+/// store: to see what it does on one that is slow or fails. Sources that cannot replay are not logged.
+///
+/// # Errors
+/// As [`App::start`]; when the options have no store.
+pub fn start(app: App, options: Options, storage: Arc<dyn Storage>) -> Result<Running, Error> {
+    let clock = SystemClock::new();
+    let place = durable::Place {
+        storage,
+        lock: None,
+        input: None,
+        clock: Box::new(move || clock.now().0 / 1_000_000),
+        nonces: Box::new(durable::random_nonce),
+    };
+    app.start_in(Some(place), options)
 }
 
 /// Opens the store of an application in a place; the address in `with` is not looked at.

@@ -3,4 +3,5 @@
 mod image;
 mod recovering;
 mod sending;
+mod slow;
 mod staged;

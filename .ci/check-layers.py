@@ -17,6 +17,7 @@ ALLOWED = {  # crate -> workspace crates it may name in [dependencies]; "" is th
     "simulation": ANY,
     "acceptance": ANY,
     "crash": ANY,
+    "s3": ANY,
 }
 ONLY_IN = {  # third-party crate -> crates that may name it
     "timely": {"engine"},

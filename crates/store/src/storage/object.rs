@@ -1,9 +1,10 @@
 //! [`Objects`]: a [`Storage`] on the crate `object_store`, for directories and S3.
 //!
 //! Its calls are futures. Those of a directory are ready when they are asked for the first time, as nothing but this thread
-//! works on them; those of S3 are driven by a runtime of their own.
+//! works on them; those of S3 wait for connections that a runtime of their own drives.
 //!
-//! **Invariants.** Creates are exclusive: a hard link in a directory, `If-None-Match: *` in S3. In a directory, what has become
+//! **Invariants.** Creates are exclusive: a hard link in a directory, `If-None-Match: *` in S3. [`Created::Existed`] is said only of
+//! an object that is there. In a directory, what has become
 //! visible by a create that failed is made durable before it is shown to anyone ([`Directory`]). An upload that has failed
 //! is never written to again.
 
@@ -39,9 +40,9 @@ pub(crate) struct Objects {
 pub(crate) enum Executor {
     /// The thread that calls.
     Caller,
-    /// A runtime, whose input and output the thread that calls drives.
+    /// The thread that calls, with a runtime beside it that drives connections, also between calls.
     #[cfg(feature = "s3")]
-    Runtime(tokio::runtime::Runtime),
+    Runtime(super::s3::Connections),
 }
 
 impl Executor {
@@ -49,7 +50,10 @@ impl Executor {
         match self {
             Executor::Caller => run_here(future),
             #[cfg(feature = "s3")]
-            Executor::Runtime(runtime) => runtime.block_on(future),
+            Executor::Runtime(connections) => {
+                let _within = connections.enter();
+                run_here(future)
+            }
         }
     }
 }
@@ -70,7 +74,7 @@ fn run_here<T>(future: impl Future<Output = T>) -> T {
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(result) => return result,
-            // only when the caller is within a runtime, which then has a thread of its own for it
+            // the runtime of connections has a thread of its own; a directory waits only when the caller is within a runtime
             Poll::Pending => std::thread::park(),
         }
     }
@@ -146,13 +150,25 @@ impl Objects {
                 // by whom and how is unknown: it may be of an attempt whose sync failed, or of a process that has died
                 self.unsettle(&path);
                 self.settle(action, name)?;
-                Ok(Created::Existed)
+                self.confirm(action, name)
             }
             Err(error) => {
                 self.unsettle(&path);
                 Err(self.error(action, name, &error))
             }
         }
+    }
+
+    /// S3 answers a conditional put also with a conflict when another request for the name is under way (409). That says
+    /// nothing of an object, and comes here as if there were one.
+    fn confirm(&self, action: &'static str, name: &str) -> Result<Created, StorageError> {
+        if self.directory.is_some() || self.size(name)?.is_some() {
+            return Ok(Created::Existed);
+        }
+        Err(StorageError {
+            kind: ErrorKind::Unavailable,
+            ..self.broken(action, name, "another request for it was under way")
+        })
     }
 
     /// The whole object, or a part of it.
@@ -170,7 +186,7 @@ impl Objects {
         });
         match result {
             Ok(bytes) => Ok(Some(bytes.into())),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error @ object_store::Error::NotFound { .. }) if !has_no_bucket(&error) => Ok(None),
             Err(error) => Err(self.error("read", name, &error)),
         }
     }
@@ -368,6 +384,10 @@ impl Upload for ObjectUpload<'_> {
             };
         }
         let path = objects.path("create", &self.name)?;
+        // S3 completes parts without a condition; nobody else uses the name, so to look is enough to notice a mistake
+        if objects.directory.is_none() && !self.failed && objects.size(&self.name)?.is_some() {
+            return Err(objects.broken("create", &self.name, "there is an object of that name"));
+        }
         self.step(|upload| {
             if !upload.buffer.is_empty() {
                 upload.send_part()?;
@@ -413,7 +433,22 @@ fn io_error(error: &object_store::Error) -> Option<&std::io::Error> {
     None
 }
 
+/// Whether what is missing is the bucket.
+fn has_no_bucket(error: &object_store::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if error.to_string().contains("<Code>NoSuchBucket</Code>") {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
 fn cause_of(error: &object_store::Error) -> String {
+    if has_no_bucket(error) {
+        return "there is no such bucket; make it, or correct the address".to_owned();
+    }
     io_error(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
@@ -422,6 +457,7 @@ fn kind_of(error: &object_store::Error, is_directory: bool) -> ErrorKind {
         (_, object_store::Error::PermissionDenied { .. })
         | (_, object_store::Error::Unauthenticated { .. }) => ErrorKind::Denied,
         (Some(io), _) if is_directory => directory::kind_of(io),
+        _ if has_no_bucket(error) => ErrorKind::Broken,
         (_, object_store::Error::Generic { .. }) if !is_directory => ErrorKind::Unavailable,
         _ => ErrorKind::Broken,
     }

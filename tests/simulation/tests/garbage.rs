@@ -42,6 +42,7 @@ fn ready(memory: &Memory, process: u64, numbers: u64) -> Ready {
         }),
         committed: Box::new(|_| {}),
         tries_again: Box::new(|_| true),
+        merge_steps: Box::new(|| 1),
     };
     let options = wallaroo::Options::default();
     let store = StoreOptions::new("memory")

@@ -246,6 +246,15 @@ impl Store {
         }
     }
 
+    /// Makes sure that no other process has taken the store over, as far as that can be told now: before something is changed
+    /// outside of the store, where nothing else stops a process that has been taken over.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when another has; when it cannot be told.
+    pub fn check_not_fenced(&mut self) -> Result<(), StoreError> {
+        self.check_owner("its outputs")
+    }
+
     /// Makes sure, as far as can be told now, that this process is not fenced and nothing is pending.
     fn check_owner(&mut self, what: &str) -> Result<(), StoreError> {
         if let Some(pending) = &self.pending {

@@ -104,7 +104,7 @@ enum Asked {
     /// To keep the newest commit under a name.
     Savepoint(String, Answer<Result<(), StoreError>>),
     /// Where to go back to.
-    Point(Answer<Point>),
+    Point(Answer<Result<Point, StoreError>>),
     /// To keep what is read.
     Reads(Arc<Stored>),
 }
@@ -174,7 +174,7 @@ impl Commits for Shared {
         status.last_failure = Some(text);
     }
 
-    fn roll_back(&self) -> Option<Point> {
+    fn roll_back(&self) -> Option<Result<Point, StoreError>> {
         if !self.collector.drain() {
             return None;
         }

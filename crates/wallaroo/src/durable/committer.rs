@@ -518,14 +518,18 @@ impl Committer {
     }
 
     /// Where a run goes back to; no epoch is under way.
-    pub(super) fn point(&self) -> Point {
+    ///
+    /// # Errors
+    /// When another process has taken over, or it cannot be told: outputs are cut back then, which may be the other's.
+    pub(super) fn point(&mut self) -> Result<Point, StoreError> {
+        self.store.check_not_fenced()?;
         debug_assert!(
             self.under_way.is_none(),
             "what has ended is committed first"
         );
         let is_publishing = |name: &str| self.publishers.contains_key(name);
         let sinks = self.sinks.iter();
-        Point {
+        Ok(Point {
             epoch: self.settled,
             segments: self.segments.clone(),
             positions: self.positions.clone(),
@@ -535,7 +539,7 @@ impl Committer {
                 .collect(),
             publishing: self.publishers.keys().cloned().collect(),
             plan: self.plan.clone(),
-        }
+        })
     }
 
     /// Where it writes.

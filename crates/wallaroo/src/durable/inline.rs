@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wallaroo_engine::{Epoch, EpochListener, Failure, SinkOutput, SourcePosition};
 use wallaroo_state::StateChanges;
-use wallaroo_store::Storage;
+use wallaroo_store::{Storage, StoreError};
 
 use super::checkpoints::AHEAD;
 use super::collector::Collector;
@@ -129,10 +129,10 @@ impl Commits for Inline {
 
     fn lost(&self, _: &Failure) {}
 
-    fn roll_back(&self) -> Option<Point> {
+    fn roll_back(&self) -> Option<Result<Point, StoreError>> {
         self.commit(true);
         self.collector.forget_open();
-        self.lock().committer.as_ref().map(Committer::point)
+        self.lock().committer.as_mut().map(Committer::point)
     }
 
     fn resumed(&self, stored: Arc<Stored>) {

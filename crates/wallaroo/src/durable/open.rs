@@ -101,7 +101,7 @@ pub(crate) fn open_in(
     let open_options = OpenOptions::new(application, groups, clock, nonces);
     let open_options = self::open_options(open_options, with, plan.clone(), Arc::clone(&storage));
     let opened = Store::open(Arc::clone(&storage), open_options);
-    let (store, recovered) = opened.map_err(|error| store_error(&error))?;
+    let (mut store, recovered) = opened.map_err(|error| store_error(&error))?;
     let is_new = recovered.is_none();
     let commit = recovered
         .map(|Recovered { commit, .. }| commit)
@@ -109,7 +109,7 @@ pub(crate) fn open_in(
     let loader = Loader::open(Arc::clone(&storage), &commit.segments);
     let loader = loader.map_err(|error| store_error(&error))?;
     let plan = with_stored_names(plan, &commit.plan, &loader, with, store.generation());
-    let sink_states = resume_sinks(&mut sinks, &commit, &*storage, with)?;
+    let sink_states = resume_sinks(&mut sinks, &mut store, &commit, &*storage, with)?;
     let logs = input.map(|root| Arc::new(InputLogs::new(root)));
     if let Some(logs) = &logs {
         for (source, told) in durability {
@@ -322,6 +322,7 @@ fn with_stored_names(
 /// Brings every sink to where the commit left it, and publishes what may not have been published.
 fn resume_sinks(
     sinks: &mut BTreeMap<String, OpenSink<'_>>,
+    store: &mut Store,
     commit: &Commit,
     storage: &dyn Storage,
     with: &StoreOptions,
@@ -347,6 +348,9 @@ fn resume_sinks(
             let reset = with.reset_sinks.contains(name);
             let mut code = sink.code.lock().unwrap_or_else(PoisonError::into_inner);
             let from = from.as_ref().filter(|_| !reset);
+            // It is cut back: not by a process that has slept since its fence, while another took over.
+            let checked = store.check_not_fenced();
+            checked.map_err(|error| store_error(&error))?;
             if let Some(position) = code.resume(from).map_err(failed)? {
                 state.state = super::to_json(&position);
                 states.insert(name.clone(), state);

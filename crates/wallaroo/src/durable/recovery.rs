@@ -43,7 +43,10 @@ pub(crate) trait Commits: Send + Sync {
     /// A generation is lost.
     fn lost(&self, failure: &Failure);
     /// Commits what has ended, and forgets what has not. None when nothing will be committed any more.
-    fn roll_back(&self) -> Option<Point>;
+    ///
+    /// # Errors
+    /// When another process has taken over, or it cannot be told.
+    fn roll_back(&self) -> Option<Result<Point, StoreError>>;
     /// Everything is back at the last commit, and its state objects are read from there.
     fn resumed(&self, stored: Arc<Stored>);
 }
@@ -125,7 +128,7 @@ impl Recovery for GoBack {
 
     fn resume(&self) -> Result<Resume, Unresumed> {
         let point = self.commits.roll_back();
-        let point = point.ok_or(Unresumed::ForGood(None))?;
+        let point = point.ok_or(Unresumed::ForGood(None))?.map_err(unresumed)?;
         self.tried().commits = self.commits.count();
         let loader = Loader::open(Arc::clone(&self.storage), &point.segments);
         let loader = loader.map_err(unresumed)?;

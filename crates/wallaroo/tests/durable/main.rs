@@ -1,7 +1,9 @@
 //! Applications with a store, through the public API.
 
+mod gated;
 mod image;
 mod recovering;
 mod sending;
 mod slow;
 mod staged;
+mod taken_over;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use wallaroo::{
-    App, Code, Error, Options, StoreOptions, channel, discard, file_sink, iter, source,
+    App, Code, Error, Options, StoreOptions, channel, discard, file, file_sink, iter, source,
 };
 
 /// Time enough for everything but a hang.
@@ -149,4 +149,27 @@ fn an_address_of_s3_needs_the_feature() {
         .expect_err("it is not built in");
     let text = "this program is built without the feature \"s3\" of the crate wallaroo; build it with the feature, or use a directory";
     assert!(error.to_string().contains(text), "{error}");
+}
+
+/// A path is the name of a partition, as it is given. See docs/delivery.md.
+#[test]
+fn a_file_is_known_by_its_path_as_it_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, store) = (directory.path(), store(directory.path()));
+    std::fs::write(path.join("numbers"), "1\n2\n").unwrap();
+    let run = |name: &str| {
+        let numbers = file(path.join(name)).json::<u64>();
+        let written = file_sink(path.join("rows")).json::<u64>();
+        App::new("copy")
+            .add(source("numbers", numbers).to_sink("rows", written))
+            .run(options(store.clone()))
+            .unwrap();
+        rows(path)
+    };
+    assert_eq!(run("numbers"), [1, 2]);
+    assert_eq!(run("numbers"), [1, 2]);
+    // The same file by another path begins anew; both are known from then on.
+    assert_eq!(run("./numbers"), [1, 2, 1, 2]);
+    assert_eq!(run("numbers"), [1, 2, 1, 2]);
+    assert_eq!(run("./numbers"), [1, 2, 1, 2]);
 }

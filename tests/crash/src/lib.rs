@@ -8,4 +8,5 @@
 pub mod application;
 pub mod check;
 pub mod input;
+pub mod orders;
 pub mod random;

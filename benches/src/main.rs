@@ -24,6 +24,7 @@
 )]
 
 mod arguments;
+mod checkpoint;
 mod child;
 mod engine;
 mod harness;
@@ -75,5 +76,8 @@ fn families() -> Vec<Family> {
         latency::family(),
         memory::family(),
         idle::family(),
+        checkpoint::throughput(),
+        checkpoint::epochs(),
+        checkpoint::recovery(),
     ]
 }

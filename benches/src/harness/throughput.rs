@@ -62,7 +62,8 @@ pub(crate) fn compare(
     session.report().write(&line, &value);
 }
 
-fn describe(name: &str, clock: Clock, samples: &Interleaved<Cost>) -> (String, Value) {
+/// Line and JSON of what both sides took.
+pub(crate) fn describe(name: &str, clock: Clock, samples: &Interleaved<Cost>) -> (String, Value) {
     let runs = samples.comparator.len();
     let spread = |side: &[Cost], time: fn(&Cost) -> f64| Spread::of(side.iter().map(time));
     let cpu = spread(&samples.comparator, |cost| cost.cpu).expect("at least one run");

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from . import _native
+from ._location import without_package
 from ._native import AppBase, NativeRunning
 from ._pipeline import End, State
 from ._plan import Plan, check_state, lower
@@ -52,13 +53,25 @@ class Options(TypedDict, total=False):
 class Running:
     """A running application, to steer and to watch. Made by :meth:`App.start`."""
 
-    def __init__(self, native: NativeRunning) -> None:
-        self._native = native
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="wallaroo", daemon=True)
-        self._thread.start()
+    _native: NativeRunning
 
-    def _run(self) -> None:
+    def __init__(self, prepare: Callable[[], NativeRunning]) -> None:
+        self._failure: BaseException | None = None
+        self._is_prepared = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(prepare,), name="wallaroo", daemon=True)
+        self._thread.start()
+        self._is_prepared.wait()
+
+    def _run(self, prepare: Callable[[], NativeRunning]) -> None:
+        # Sources and sinks are opened on the thread that reads and writes them: what they hold may be bound to one, as a
+        # connection to SQLite is.
+        try:
+            self._native = prepare()
+        except BaseException as error:  # noqa: BLE001 - raised again by `start`
+            self._failure = error.with_traceback(without_package(error.__traceback__))
+            return
+        finally:
+            self._is_prepared.set()
         self._native.execute()
 
     def send(self, source: str, message: Any) -> None:
@@ -218,7 +231,11 @@ class App(AppBase):
         """
         given = dict(options)
         self._check_options(given)
-        return Running(_native.prepare(self._plan(), given, False))
+        plan = self._plan()
+        running = Running(lambda: _native.prepare(plan, given, False))
+        if running._failure is not None:
+            raise running._failure
+        return running
 
     def main(self, arguments: Sequence[str] | None = None, **defaults: Unpack[Options]) -> None:
         """Run the application as a program: with the options of its command line, until its input has ended.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import TracebackType
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -19,3 +20,11 @@ def caller() -> tuple[str, int]:
     except ValueError:
         pass
     return str(file), frame.f_lineno
+
+
+def without_package(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback from the first frame that is not of this package."""
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        first = first.tb_next
+    return first

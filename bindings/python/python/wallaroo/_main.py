@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _native
 from ._errors import Error, InvalidError
-from ._location import _PACKAGE
+from ._location import without_package
 
 if TYPE_CHECKING:
     from ._app import App
@@ -79,10 +79,7 @@ def _set_logging() -> None:
 
 def show(error: BaseException) -> None:
     """Print an exception as Python does, without the frames of this package."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-        trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
+    traceback.print_exception(type(error), error, without_package(error.__traceback__))
 
 
 def _summary(running: NativeRunning, seconds: float, stopped: bool) -> str:

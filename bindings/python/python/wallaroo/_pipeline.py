@@ -44,7 +44,7 @@ class State(Generic[S]):
         name: The name, unique in the application; objects are stored under it.
         type_: The class of the objects, or a container such as ``dict``, ``list`` or ``collections.Counter``.
         expire_after: Seconds without a message for its key after which an object is dropped; never by default.
-        aliases: New by old names of attributes that were renamed.
+        aliases: New by old names of attributes that were renamed: ``{"old": "new"}``.
         classes: Classes of objects inside of state objects that no type hint leads to.
         codec: ``"pickle"``, or an object with ``encode`` and ``decode``. With pickle whoever can write to the store can
             run code in your program: use it only with stores you trust.

@@ -202,12 +202,17 @@ def lower(name: str, ends: Iterable[End]) -> tuple[Plan, list[State[Any]]]:
 def check_state(state: State[Any]) -> None:
     """Make an object of a state, as the engine will for an unseen key."""
     try:
-        state.type()
+        object_ = state.type()
     except TypeError as error:
         message = (
             f"the state {state.name!r} cannot make an object for an unseen key: {state.type.__name__}() raised {error}; "
             "give every argument of its constructor a default"
         )
         raise TypeError(message) from error
-
-
+    missing = [new for new in state.aliases.values() if not hasattr(object_, new)]
+    if missing:
+        message = (
+            f"aliases of the state {state.name!r} names {missing[0]!r}, which a {state.type.__name__} does not have; "
+            "they are new by old names: aliases={'old': 'new'}"
+        )
+        raise TypeError(message)

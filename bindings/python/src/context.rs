@@ -1,12 +1,13 @@
 //! What a computation can ask for besides its message and its state object.
 //!
 //! **Invariants.** One context serves all calls of a stage on a worker; it is valid during one call.
+//! It may be dropped on another thread: in the test kit, on the one that reads the results.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 /// The surroundings of one call: key, time, `emit`, `forget`.
-#[pyclass(module = "wallaroo", name = "Context", unsendable)]
+#[pyclass(module = "wallaroo", name = "Context")]
 #[derive(Default)]
 pub(crate) struct Context {
     pub(crate) key: Option<Py<PyAny>>,

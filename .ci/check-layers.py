@@ -12,6 +12,7 @@ ALLOWED = {  # crate -> workspace crates it may name in [dependencies]; "" is th
     "": {"core", "state", "engine", "store", "console"},
     "cli": {"core", "state", "store"},
     "console": set(),
+    "python": {""},
     "examples": ANY,
     "bench": ANY,
     "simulation": ANY,
@@ -29,6 +30,9 @@ ONLY_IN = {  # third-party crate -> crates that may name it
     "hyper": {"console"},
     "hyper-util": {"console"},
     "tower": {"console"},
+    "pyo3": {"python"},
+    "rmp": {"python"},
+    "sonic-rs": {"python"},
 }
 
 meta = json.loads(subprocess.check_output(["cargo", "metadata", "--format-version=1", "--no-deps"]))

@@ -167,11 +167,11 @@ fn encode_state<'py>(
     py: Python<'py>,
     plan: PlanOfPython<'py>,
     state: &str,
-    object: &Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let kind = state_of(py, plan, state)?;
     let mut bytes = Vec::new();
-    kind.write(object, &mut bytes)
+    kind.write(value, &mut bytes)
         .map_err(pyo3::exceptions::PyTypeError::new_err)?;
     Ok(PyBytes::new(py, &bytes))
 }
@@ -182,9 +182,9 @@ fn decode_state<'py>(
     py: Python<'py>,
     plan: PlanOfPython<'py>,
     state: &str,
-    bytes: &[u8],
+    stored: &[u8],
 ) -> PyResult<Bound<'py, PyAny>> {
-    state_of(py, plan, state)?.read(py, bytes)
+    state_of(py, plan, state)?.read(py, stored)
 }
 
 fn state_of(

@@ -7,6 +7,7 @@ message to the object of its key and calls the function. With a store it survive
     >>> class Count:
     ...     def __init__(self):
     ...         self.seen = 0
+    ...
     ...     def on_word(self, word):
     ...         self.seen += 1
     ...         return word, self.seen
@@ -40,6 +41,7 @@ from ._connectors import (
     tcp_sink,
 )
 from ._errors import BugError, ClosedError, DataError, Error, InvalidError, UnavailableError, UserError
+from ._foreign import warn_of_foreign
 from ._formats import Format, csv, decoder, encoder, json, lines, raw
 from ._native import Context, __version__, key_bytes, key_hash
 from ._pipeline import Codec, End, Pipeline, State, source
@@ -87,3 +89,6 @@ __all__ = [
     "tcp_sink",
     "testing",
 ]
+
+warn_of_foreign()
+del warn_of_foreign

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import Any, Self, TypedDict, Unpack
 
 from . import _native
 from ._location import without_package
@@ -143,7 +143,7 @@ class Running:
             self._thread.join()
         return ended
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         """Stop and wait at the end of the block."""
         return self
 

@@ -12,7 +12,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, cast, overload, runtime_checkable
 
 from ._formats import Format, _Json
 from ._native import Memory as _Memory
@@ -248,6 +248,10 @@ class _Channel(Connector[T_co]):
         return dict(self._spec)
 
 
+@overload
+def channel(*, capacity: int = ...) -> Connector[Any]: ...
+@overload
+def channel(type_: type[T], *, capacity: int = ...) -> Connector[T]: ...
 def channel(type_: type[T] | None = None, *, capacity: int = 1_000) -> Connector[T]:
     """Messages that the program sends itself, with :meth:`Running.send`.
 
@@ -442,6 +446,3 @@ def as_letters(connector: Any) -> dict[str, Any]:
         function = connector
         return {"type": "python", "letters": lambda *fields: function(DeadLetter(*fields))}
     return as_sink(connector)
-
-
-

@@ -173,7 +173,7 @@ class _Fields:
 
 
 class _Csv(Format[T]):
-    def __init__(self, type_: Any, delimiter: str, header: bool, rename: Mapping[str, str]) -> None:
+    def __init__(self, type_: Any, delimiter: str, rename: Mapping[str, str], *, header: bool) -> None:
         self.type = type_
         self.delimiter = delimiter
         self.header = header
@@ -282,9 +282,7 @@ def _quoted(value: Any, delimiter: str) -> str:
 @overload
 def csv(*, delimiter: str = ",") -> Format[dict[str, str]]: ...
 @overload
-def csv(
-    type_: type[T], *, delimiter: str = ",", header: bool = True, rename: Mapping[str, str] | None = None
-) -> Format[T]: ...
+def csv(type_: type[T], *, delimiter: str = ",", header: bool = True, rename: Mapping[str, str] | None = None) -> Format[T]: ...
 def csv(
     type_: Any = None,
     *,
@@ -310,7 +308,7 @@ def csv(
         ...     close: float
         >>> ticks = wallaroo.file("ticks.csv", wallaroo.csv(Tick, rename={"symbol": "Ticker", "close": "Close"}))
     """
-    return _Csv(type_, delimiter, header, rename or {})
+    return _Csv(type_, delimiter, rename or {}, header=header)
 
 
 class _Lines(Format[str]):
@@ -371,7 +369,7 @@ def decoder(function: Callable[[bytes], T | None]) -> Format[T]:
 
 
 class _Encoder(Format[T]):
-    def __init__(self, function: Callable[[T], bytes | str], line: bool) -> None:
+    def __init__(self, function: Callable[[T], bytes | str], *, line: bool) -> None:
         self.function = function
         self.line = line
 
@@ -383,4 +381,4 @@ def encoder(function: Callable[[T], bytes | str], *, line: bool = True) -> Forma
     """Each message is what a function returns: bytes or text; followed by a line end unless ``line`` is false or the
     connector is framed.
     """
-    return _Encoder(function, line)
+    return _Encoder(function, line=line)

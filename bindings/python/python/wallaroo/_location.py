@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +16,8 @@ def caller() -> tuple[str, int]:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
     file = Path(frame.f_code.co_filename)
-    try:
+    with contextlib.suppress(ValueError):
         file = file.relative_to(Path.cwd())
-    except ValueError:
-        pass
     return str(file), frame.f_lineno
 
 

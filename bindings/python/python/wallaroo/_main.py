@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from . import _native
 from ._errors import Error, InvalidError
@@ -35,7 +35,7 @@ class Signals:
         self._received = 0
         self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> Signals:
+    def __enter__(self) -> Self:
         """Take the signals."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -82,7 +82,7 @@ def show(error: BaseException) -> None:
     traceback.print_exception(type(error), error, without_package(error.__traceback__))
 
 
-def _summary(running: NativeRunning, seconds: float, stopped: bool) -> str:
+def _summary(running: NativeRunning, seconds: float, *, stopped: bool) -> str:
     nodes = running.status()["nodes"].values()
     messages = max((node["messages_out"] for node in nodes), default=0)
     dropped = sum(node["dropped"] for node in nodes)
@@ -132,5 +132,5 @@ def run(app: App, arguments: Sequence[str], defaults: dict[str, Any], program: s
             show(error)
             return FAILED
         if logging.getLogger("wallaroo").isEnabledFor(logging.INFO):
-            say(app.name, _summary(running, time.monotonic() - began, signals.received > 0))
+            say(app.name, _summary(running, time.monotonic() - began, stopped=signals.received > 0))
         return None

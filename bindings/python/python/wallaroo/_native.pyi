@@ -1,14 +1,34 @@
 """The native part of Wallaroo; the package ``wallaroo`` is what is meant to be used."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self, TypeAlias, Unpack, final
+
+from ._app import Options
+
+__all__ = [
+    "AppBase",
+    "Context",
+    "Memory",
+    "NativeRunning",
+    "__version__",
+    "check",
+    "command_line",
+    "decode_state",
+    "encode_state",
+    "key_bytes",
+    "key_hash",
+    "prepare",
+    "run_test",
+]
 
 __version__: str
 
 class AppBase:
-    def __init__(self, *arguments: Any, **options: Any) -> None: ...
-    def run(self, **options: Any) -> None: ...
+    def __new__(cls, *_arguments: Any, **_options: Any) -> Self: ...
+    def run(self, **options: Unpack[Options]) -> None:
+        """Run the application on this thread until all input has ended."""
 
+@final
 class Context:
     """What a computation can ask for besides its message and its state object; a parameter named ``ctx`` gets it."""
 
@@ -26,11 +46,13 @@ class Context:
     def forget(self) -> None:
         """Drop the state object after this call. The next message of the key finds a new one."""
 
+@final
 class Memory:
     def take(self) -> list[Any]: ...
     def wait_for(self, count: int, timeout: float) -> bool: ...
     def __len__(self) -> int: ...
 
+@final
 class NativeRunning:
     def execute(self) -> None: ...
     def wait(self, timeout: float | None = None) -> bool: ...
@@ -45,15 +67,13 @@ class NativeRunning:
     def status_address(self) -> str | None: ...
     def status(self) -> dict[str, Any]: ...
 
-_Plan = tuple[str, list[dict[str, Any]], list[Any]]
+_Plan: TypeAlias = tuple[str, list[dict[str, Any]], list[Any]]
 
 def prepare(plan: _Plan, options: dict[str, Any], signals: bool) -> NativeRunning: ...
-def command_line(
-    plan: _Plan, arguments: Sequence[str], defaults: dict[str, Any]
-) -> tuple[str | None, NativeRunning | None]: ...
+def command_line(plan: _Plan, arguments: Sequence[str], defaults: dict[str, Any]) -> tuple[str | None, NativeRunning | None]: ...
 def check(plan: _Plan) -> str: ...
-def encode_state(plan: _Plan, state: str, object: object) -> bytes: ...
-def decode_state(plan: _Plan, state: str, bytes: bytes) -> Any: ...
+def encode_state(plan: _Plan, state: str, value: object) -> bytes: ...
+def decode_state(plan: _Plan, state: str, stored: bytes) -> Any: ...
 def key_hash(key: Any) -> int: ...
 def key_bytes(key: Any) -> bytes: ...
 def run_test(

@@ -168,9 +168,7 @@ def call_spec(function: Any, name: str, count: int, *, many: bool, state_first: 
             function = _with_context_by_name(function)
         given = count + takes_context
         required = sum(parameter.default is inspect.Parameter.empty for parameter in parameters)
-        variadic = any(
-            p.kind is inspect.Parameter.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()
-        )
+        variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in inspect.signature(function).parameters.values())
         if required > given or (len(parameters) < count and not variadic and not takes_context):
             what = "the message" if count == 1 else "the message and the state object"
             message = (
@@ -238,18 +236,31 @@ class Pipeline(Generic[T]):
         inputs = ((self._node, self._output),)
         return Pipeline(Node(kind, inputs, location, name, False, settings=settings), type_=type_)
 
+    # What is called (message, state) stands before what is called (state, message): lambdas are the former.
+    @overload
+    def to(self, function: Callable[[T], None]) -> Pipeline[Any]: ...
     @overload
     def to(self, function: Callable[[T], R | None]) -> Pipeline[R]: ...
     @overload
+    def to(self, function: Callable[[T, Context], None]) -> Pipeline[Any]: ...
+    @overload
     def to(self, function: Callable[[T, Context], R | None]) -> Pipeline[R]: ...
     @overload
-    def to(self, function: Callable[[S, T], R | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
+    def to(self, function: Callable[[T, S], None], *, state: State[S] | type[S]) -> Pipeline[Any]: ...
     @overload
     def to(self, function: Callable[[T, S], R | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
     @overload
-    def to(self, function: Callable[[S, T, Context], R | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
+    def to(self, function: Callable[[T, S, Context], None], *, state: State[S] | type[S]) -> Pipeline[Any]: ...
     @overload
     def to(self, function: Callable[[T, S, Context], R | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
+    @overload
+    def to(self, function: Callable[[S, T], None], *, state: State[S] | type[S]) -> Pipeline[Any]: ...
+    @overload
+    def to(self, function: Callable[[S, T], R | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
+    @overload
+    def to(self, function: Callable[[S, T, Context], None], *, state: State[S] | type[S]) -> Pipeline[Any]: ...
+    @overload
+    def to(self, function: Callable[[S, T, Context], R | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
     def to(self, function: Callable[..., Any], *, state: Any = None) -> Pipeline[Any]:
         """Call a function for each message and pass on what it returns: one message, or ``None`` for none.
 
@@ -267,12 +278,15 @@ class Pipeline(Generic[T]):
             >>> class Count:
             ...     def __init__(self):
             ...         self.seen = 0
+            ...
             ...     def add(self, word):
             ...         self.seen += 1
             ...         return f"{word} {self.seen}"
             >>> words = wallaroo.source("words", ["to", "be", "or", "not", "to", "be"])
             >>> counted = wallaroo.memory()
-            >>> app = wallaroo.App("count", words.key_by(lambda word: word).to(Count.add, state=Count).to_sink("counted", counted))
+            >>> app = wallaroo.App(
+            ...     "count", words.key_by(lambda word: word).to(Count.add, state=Count).to_sink("counted", counted)
+            ... )
             >>> app.run()
             >>> counted.take()
             ['to 1', 'be 1', 'or 1', 'not 1', 'to 2', 'be 2']
@@ -284,17 +298,13 @@ class Pipeline(Generic[T]):
     @overload
     def to_many(self, function: Callable[[T, Context], Iterable[R] | None]) -> Pipeline[R]: ...
     @overload
-    def to_many(self, function: Callable[[S, T], Iterable[R] | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
-    @overload
     def to_many(self, function: Callable[[T, S], Iterable[R] | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
     @overload
-    def to_many(
-        self, function: Callable[[S, T, Context], Iterable[R] | None], *, state: State[S] | type[S]
-    ) -> Pipeline[R]: ...
+    def to_many(self, function: Callable[[T, S, Context], Iterable[R] | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
     @overload
-    def to_many(
-        self, function: Callable[[T, S, Context], Iterable[R] | None], *, state: State[S] | type[S]
-    ) -> Pipeline[R]: ...
+    def to_many(self, function: Callable[[S, T], Iterable[R] | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
+    @overload
+    def to_many(self, function: Callable[[S, T, Context], Iterable[R] | None], *, state: State[S] | type[S]) -> Pipeline[R]: ...
     def to_many(self, function: Callable[..., Any], *, state: Any = None) -> Pipeline[Any]:
         """As :meth:`to`, for a function that returns or yields several messages, which are passed on one by one.
 

@@ -126,9 +126,7 @@ class _Lowering:
             raise ValueError(message)
         self._hints(node.settings["function"])
         inputs = self._inputs(node)
-        return self.add(
-            {**spec, "call": node.settings["call"], "state": state_spec(known), "inputs": inputs}
-        )
+        return self.add({**spec, "call": node.settings["call"], "state": state_spec(known), "inputs": inputs})
 
     def _name(self, node: Node, spec: dict[str, Any]) -> None:
         if not node.is_name_given and node.settings["is_lambda"]:
@@ -167,7 +165,7 @@ class _Pickle:
 
     @staticmethod
     def decode(stored: bytes) -> Any:
-        return pickle.loads(stored)  # noqa: S301
+        return pickle.loads(stored)
 
 
 def state_spec(state: State[Any]) -> dict[str, Any]:

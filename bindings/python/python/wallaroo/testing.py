@@ -9,6 +9,7 @@ Example:
     >>> class Stock:
     ...     def __init__(self):
     ...         self.high = 0
+    ...
     ...     def on_tick(self, tick):
     ...         if tick["price"] > self.high:
     ...             self.high = tick["price"]

@@ -1,6 +1,6 @@
 # One line per command; what a line does is in .ci/ or in the crate it runs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-slow crash-test bench bench-full
+.PHONY: help demo test check test-python wheel test-slow crash-test bench bench-full
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -13,6 +13,13 @@ test: ## check, then run all fast tests and count them
 
 check: ## format, lints, docs, layers, tidy
 	.ci/check
+
+test-python: ## build the Python wheel, install it into a fresh environment, and test it there
+	.ci/python
+
+WHEEL ?= python3
+wheel: ## build the wheel of a release for WHEEL: interpreters, or --abi3
+	.ci/wheel $(WHEEL)
 
 test-slow: ## run the slow tests: more seeds, more cases
 	.ci/test-slow

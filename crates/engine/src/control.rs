@@ -96,6 +96,10 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is one part of what the workers share"
+    )]
     pub(crate) fn new(
         workers: usize,
         sources: usize,

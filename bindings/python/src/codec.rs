@@ -110,7 +110,16 @@ impl Refused {
         if self.place.is_empty() {
             return format!("{whole} {}", self.why);
         }
-        let place: String = self.place.iter().rev().map(String::as_str).collect();
+        let mut place = String::new();
+        for step in self.place.iter().rev() {
+            match step.strip_prefix("attribute ") {
+                Some(name) if !place.is_empty() => {
+                    place.push('.');
+                    place.push_str(name.trim_matches('"'));
+                }
+                _ => place.push_str(step),
+            }
+        }
         format!("{place} {}", self.why)
     }
 }
@@ -289,10 +298,7 @@ fn write_instance(
     depth: usize,
 ) -> Written {
     if class.kind == ClassKind::Enum {
-        let name: String = value
-            .getattr("name")
-            .and_then(|name| name.extract())
-            .map_err(|_| Refused::new("is a combination of flags, which has no name"))?;
+        let name = member_name(value)?;
         return extended(bytes, ext::ENUM, |bytes| {
             put!(encode::write_array_len(bytes, 2));
             put!(encode::write_str(bytes, &class.name));
@@ -305,6 +311,43 @@ fn write_instance(
         put!(encode::write_str(bytes, &class.name));
         write_object(registry, class, value, bytes, depth + 1)
     })
+}
+
+/// The name of a member of an enum; of a combination of flags the names of all, with bars between them, of none an empty one.
+fn member_name(member: &Bound<'_, PyAny>) -> Result<String, Refused> {
+    let py = member.py();
+    let failed = |error: PyErr| Refused::of(&error);
+    let name = member.getattr(intern!(py, "name")).map_err(failed)?;
+    let name: Option<String> = name.extract().map_err(failed)?;
+    let name = name.unwrap_or_default();
+    if !name.is_empty() && !name.contains('|') {
+        return Ok(name);
+    }
+    // What is read back must be this member: a combination may have bits that have no name.
+    let back = member_of(member.get_type().as_any(), &name);
+    if back.is_ok_and(|back| back.is(member)) {
+        return Ok(name);
+    }
+    Err(Refused::new("is a combination of flags that have no names"))
+}
+
+/// The member of an enum that [`member_name`] named.
+fn member_of<'py>(class: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let members = class.getattr(intern!(class.py(), "__members__"))?;
+    if members.contains(name)? {
+        return members.get_item(name);
+    }
+    if !name.is_empty() && !name.contains('|') {
+        return Err(PyValueError::new_err(format!(
+            "the stored value holds the member {name:?} of the enum {}, which has no such member any more",
+            class.getattr(intern!(class.py(), "__qualname__"))?
+        )));
+    }
+    let mut member = class.call1((0,))?;
+    for name in name.split('|').filter(|name| !name.is_empty()) {
+        member = member.bitor(members.get_item(name)?)?;
+    }
+    Ok(member)
 }
 
 /// Types that state objects have more seldom.
@@ -667,7 +710,7 @@ fn read_extended<'py>(
         ext::ENUM => {
             array(bytes)?;
             let class = registered(registry, text(bytes)?)?;
-            class.class.bind(py).get_item(text(bytes)?)?
+            member_of(class.class.bind(py).as_any(), text(bytes)?)?
         }
         ext::OBJECT => {
             array(bytes)?;

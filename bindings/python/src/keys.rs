@@ -144,6 +144,11 @@ fn with_int<U: UseKey>(int: &Bound<'_, PyInt>, used: U) -> PyResult<U::Result> {
 pub(crate) fn stored(object: &Bound<'_, PyAny>) -> PyResult<StoredKey> {
     let of_key = |error: KeyError| PyValueError::new_err(error.to_string());
     if let Ok(tuple) = object.cast::<PyTuple>() {
+        if tuple.is_empty() {
+            return Err(PyValueError::new_err(
+                "the key () cannot be used; a tuple that is a key has at least one element",
+            ));
+        }
         let elements: Vec<StoredKey> = tuple
             .iter()
             .map(|element| stored(&element))

@@ -62,17 +62,15 @@ def _json_decoder(type_: Any) -> Callable[[bytes], Any]:
         return msgspec.json.Decoder().decode
     if hasattr(type_, "model_validate_json"):
         return typing.cast("Callable[[bytes], Any]", type_.model_validate_json)
-    try:
-        return msgspec.json.Decoder(type_).decode
-    except TypeError:
-        if not inspect.isclass(type_):
-            raise
-    plain = msgspec.json.Decoder(dict[str, Any]).decode
+    return msgspec.json.Decoder(type_, dec_hook=_call).decode
 
-    def decode(record: bytes) -> Any:
-        return type_(**plain(record))
 
-    return decode
+def _call(class_: Any, value: Any) -> Any:
+    """An object of a class that msgspec does not know: it is called with the fields by name."""
+    if isinstance(value, dict):
+        return class_(**value)
+    message = f"Expected `object`, got `{type(value).__name__}` for the class {class_.__qualname__}"
+    raise ValueError(message)
 
 
 class _Json(Format[T]):

@@ -18,7 +18,7 @@ use crate::failing::{Policy, Raised};
 use crate::keys::{Finder, KeyCode};
 use crate::message::{Message, sizer};
 use crate::registry::Registry;
-use crate::stages::{Call, Decode, DecodeCode, SplitCode, StateCode, ToCode};
+use crate::stages::{Call, ContextPlace, Decode, DecodeCode, SplitCode, StateCode, ToCode};
 use crate::table::{Codec, StateType, Table};
 
 /// An application, and what belongs to it on Python's side.
@@ -161,7 +161,7 @@ impl Builder<'_> {
             }
             "merge" => self.input(spec, 0)?.merge(self.input(spec, 1)?),
             "sink" => {
-                let sink = connectors::sink(&spec.spec("sink")?, &self.raised)?;
+                let sink = connectors::sink(&spec.spec("sink")?, &self.policy(spec)?)?;
                 let mut pipeline = self.input(spec, 0)?.to_sink(spec.text("name")?, sink);
                 match spec.text("on_error")?.as_str() {
                     "skip" => pipeline = pipeline.on_error(OnError::Skip),
@@ -366,7 +366,7 @@ fn key_code(finder: Arc<Finder>, policy: Policy) -> host::CodeFactory<dyn host::
 }
 
 fn new_context(py: Python<'_>, call: &Call) -> Option<Py<Context>> {
-    if !call.takes_context {
+    if call.context.is_none() {
         return None;
     }
     // It has no content that could fail to be made; without memory nothing goes on anyway.
@@ -377,7 +377,11 @@ fn call(spec: &Spec<'_>) -> PyResult<Call> {
     Ok(Call {
         function: spec.any("function")?.unbind(),
         is_many: spec.flag("many")?,
-        takes_context: spec.flag("context")?,
+        context: match spec.optional("context")? {
+            None => None,
+            Some(place) if place.is_instance_of::<PyString>() => Some(ContextPlace::Keyword),
+            Some(place) => Some(ContextPlace::Position(place.extract()?)),
+        },
         state_first: spec.flag("state_first")?,
         name: spec.text("name")?,
     })

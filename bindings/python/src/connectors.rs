@@ -18,7 +18,7 @@ use wallaroo::{
     Waker, Write, Writer,
 };
 
-use crate::failing::{Described, Raised};
+use crate::failing::{Described, Policy, Raised};
 use crate::message::{Columns, Message, Raw};
 
 /// What Python says of something, by name.
@@ -79,11 +79,18 @@ fn frame_header(spec: &Spec<'_>) -> PyResult<Option<FrameHeader>> {
 }
 
 /// Records as they are.
-struct Records;
+struct Records {
+    /// Whether a record of blanks only is no record, as in files of JSON lines.
+    skip_blank: bool,
+}
 
 impl Format<Message> for Records {
     fn decoder(&self) -> Box<dyn Decoder<Message>> {
-        Box::new(|frame: &[u8]| {
+        let skip_blank = self.skip_blank;
+        Box::new(move |frame: &[u8]| {
+            if skip_blank && frame.iter().all(u8::is_ascii_whitespace) {
+                return Ok(None);
+            }
             Ok(Some(Message::Raw(Raw {
                 bytes: frame.into(),
                 columns: None,
@@ -184,7 +191,9 @@ fn with_format<K: Transport>(bytes: Bytes<K>, spec: &Spec<'_>) -> PyResult<ByteS
             has_header: format.flag("header")?,
             needed: format.any("columns")?.extract()?,
         }),
-        _ => bytes.format(Records),
+        wire => bytes.format(Records {
+            skip_blank: wire == "json",
+        }),
     })
 }
 
@@ -485,7 +494,11 @@ impl Memory {
     }
 }
 
-fn bytes_sink<K: 'static>(sink: ByteSink<K>, spec: &Spec<'_>) -> PyResult<SinkParts<Message>>
+fn bytes_sink<K: 'static>(
+    sink: ByteSink<K>,
+    spec: &Spec<'_>,
+    policy: &Policy,
+) -> PyResult<SinkParts<Message>>
 where
     Encoded<ByteSink<K>, Message>: IntoSink<Message>,
 {
@@ -507,22 +520,28 @@ where
         Some(header) => sink.framed(header),
         None => sink,
     };
+    let policy = policy.clone();
     let encoded = sink.encode(move |message: &Message, row: &mut Vec<u8>| {
         Python::attach(|py| {
             encoder
                 .append(py, message.object(py), row)
-                .map_err(|error| Described::new(py, &error).into())
+                .map_err(|error| {
+                    if policy.is_fatal {
+                        policy.raised.keep(py, &error);
+                    }
+                    Described::new(py, &error).into()
+                })
         })
     });
     Ok(encoded.into_sink())
 }
 
 /// Makes a sink.
-pub(crate) fn sink(spec: &Spec<'_>, raised: &Raised) -> PyResult<AnySink> {
+pub(crate) fn sink(spec: &Spec<'_>, policy: &Policy) -> PyResult<AnySink> {
     let parts = match spec.text("type")?.as_str() {
-        "stdout" => bytes_sink(stdout(), spec)?,
-        "file" => bytes_sink(file_of(spec)?, spec)?,
-        "tcp" => bytes_sink(tcp_of(spec)?, spec)?,
+        "stdout" => bytes_sink(stdout(), spec, policy)?,
+        "file" => bytes_sink(file_of(spec)?, spec, policy)?,
+        "tcp" => bytes_sink(tcp_of(spec)?, spec, policy)?,
         "discard" => discard().into_sink(),
         "memory" => {
             let memory = spec.any("memory")?;
@@ -531,7 +550,7 @@ pub(crate) fn sink(spec: &Spec<'_>, raised: &Raised) -> PyResult<AnySink> {
         }
         _ => PythonSink {
             sink: spec.any("sink")?.unbind(),
-            raised: raised.clone(),
+            raised: policy.raised.clone(),
         }
         .into_sink(),
     };
@@ -546,7 +565,11 @@ pub(crate) fn letters(spec: &Spec<'_>, raised: &Raised) -> PyResult<AnyLetters> 
         "tcp" => tcp_of(spec)?.json().into_sink(),
         "discard" => discard().into_sink(),
         _ => PythonLetters {
-            sink: spec.any("letters")?.unbind(),
+            function: spec.any("letters")?.unbind(),
+            sink: spec.optional("sink")?.map(|sink| PythonSink {
+                sink: sink.unbind(),
+                raised: raised.clone(),
+            }),
             raised: raised.clone(),
         }
         .into_sink(),
@@ -572,60 +595,30 @@ fn tcp_of(spec: &Spec<'_>) -> PyResult<ByteSink<wallaroo::connectors::TcpOutput>
     })
 }
 
-/// A sink written in Python: see `wallaroo.Sink`. It has `write(messages)`, `flush()` and `close()`.
+/// A sink written in Python: see `wallaroo.Sink`. It has `open()`, `write(messages)`, `flush()` and `close()`.
 struct PythonSink {
     sink: Py<PyAny>,
     raised: Raised,
 }
 
 impl PythonSink {
+    fn open(&self, py: Python<'_>) -> Result<PythonSink, ConnectorError> {
+        self.sink.bind(py).call_method0("open").map_err(|error| {
+            let what = "cannot open the sink";
+            connector_error(py, &self.raised, what, Code::SinkOpen, &error)
+        })?;
+        Ok(PythonSink {
+            sink: self.sink.clone_ref(py),
+            raised: self.raised.clone(),
+        })
+    }
+
     fn failed(&self, py: Python<'_>, error: &PyErr) -> ConnectorError {
-        connector_error(
-            py,
-            &self.raised,
-            "cannot write to the sink",
-            Code::SinkWrite,
-            error,
-        )
-    }
-}
-
-impl Sink<Vec<Message>> for PythonSink {
-    fn open(&mut self, _waker: &Waker) -> Result<Box<dyn Writer<Vec<Message>>>, ConnectorError> {
-        Python::attach(|py| {
-            let sink = self.sink.bind(py);
-            sink.call_method0("open").map_err(|error| {
-                connector_error(
-                    py,
-                    &self.raised,
-                    "cannot open the sink",
-                    Code::SinkOpen,
-                    &error,
-                )
-            })?;
-            Ok(Box::new(PythonSink {
-                sink: self.sink.clone_ref(py),
-                raised: self.raised.clone(),
-            }) as Box<dyn Writer<Vec<Message>>>)
-        })
-    }
-}
-
-impl Writer<Vec<Message>> for PythonSink {
-    fn write(&mut self, messages: &mut Vec<Message>) -> Result<Write, ConnectorError> {
-        Python::attach(|py| {
-            let write = |messages: &mut Vec<Message>| {
-                let objects = messages.iter().map(|message| message.object(py));
-                let batch = PyList::new(py, objects.collect::<Vec<_>>())?;
-                self.sink.bind(py).call_method1("write", (batch,))?;
-                messages.clear();
-                Ok(Write::Done)
-            };
-            write(messages).map_err(|error: PyErr| self.failed(py, &error))
-        })
+        let what = "cannot write to the sink";
+        connector_error(py, &self.raised, what, Code::SinkWrite, error)
     }
 
-    fn flush(&mut self) -> Result<Write, ConnectorError> {
+    fn flush(&self) -> Result<Write, ConnectorError> {
         Python::attach(|py| {
             let flushed = self.sink.bind(py).call_method0("flush");
             flushed.map_err(|error| self.failed(py, &error))?;
@@ -633,7 +626,8 @@ impl Writer<Vec<Message>> for PythonSink {
         })
     }
 
-    fn end(&mut self) {
+    /// It has been given everything and flushed it, or the run has failed; an exception is told where those of `__del__` are.
+    fn close(&self) {
         Python::attach(|py| {
             let sink = self.sink.bind(py);
             if let Err(error) = sink.call_method0("close") {
@@ -643,11 +637,59 @@ impl Writer<Vec<Message>> for PythonSink {
     }
 }
 
-/// A sink for dead letters that is written in Python.
+/// Closes its sink when it is dropped: after `Writer::end` messages that are on their way are still written.
+struct PythonWriter(PythonSink);
+
+impl Drop for PythonWriter {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Sink<Vec<Message>> for PythonSink {
+    fn open(&mut self, _waker: &Waker) -> Result<Box<dyn Writer<Vec<Message>>>, ConnectorError> {
+        Python::attach(|py| {
+            let writer = PythonWriter(PythonSink::open(self, py)?);
+            Ok(Box::new(writer) as Box<dyn Writer<Vec<Message>>>)
+        })
+    }
+}
+
+impl Writer<Vec<Message>> for PythonWriter {
+    fn write(&mut self, messages: &mut Vec<Message>) -> Result<Write, ConnectorError> {
+        Python::attach(|py| {
+            let write = |messages: &mut Vec<Message>| {
+                let objects = messages.iter().map(|message| message.object(py));
+                let batch = PyList::new(py, objects.collect::<Vec<_>>())?;
+                self.0.sink.bind(py).call_method1("write", (batch,))?;
+                messages.clear();
+                Ok(Write::Done)
+            };
+            write(messages).map_err(|error: PyErr| self.0.failed(py, &error))
+        })
+    }
+
+    fn flush(&mut self) -> Result<Write, ConnectorError> {
+        self.0.flush()
+    }
+}
+
+/// A sink for dead letters that is written in Python: a function of the fields of a letter, and the sink behind it if it is one.
 struct PythonLetters {
-    sink: Py<PyAny>,
+    function: Py<PyAny>,
+    sink: Option<PythonSink>,
     raised: Raised,
 }
+
+impl Drop for PythonLettersWriter {
+    fn drop(&mut self) {
+        if let Some(sink) = &self.0.sink {
+            sink.close();
+        }
+    }
+}
+
+struct PythonLettersWriter(PythonLetters);
 
 impl Sink<Vec<wallaroo::DeadLetter>> for PythonLetters {
     fn open(
@@ -655,15 +697,18 @@ impl Sink<Vec<wallaroo::DeadLetter>> for PythonLetters {
         _waker: &Waker,
     ) -> Result<Box<dyn Writer<Vec<wallaroo::DeadLetter>>>, ConnectorError> {
         Python::attach(|py| {
-            Ok(Box::new(PythonLetters {
-                sink: self.sink.clone_ref(py),
+            let sink = self.sink.as_ref().map(|sink| sink.open(py)).transpose()?;
+            let writer = PythonLettersWriter(PythonLetters {
+                function: self.function.clone_ref(py),
+                sink,
                 raised: self.raised.clone(),
-            }) as Box<dyn Writer<Vec<wallaroo::DeadLetter>>>)
+            });
+            Ok(Box::new(writer) as Box<dyn Writer<Vec<wallaroo::DeadLetter>>>)
         })
     }
 }
 
-impl Writer<Vec<wallaroo::DeadLetter>> for PythonLetters {
+impl Writer<Vec<wallaroo::DeadLetter>> for PythonLettersWriter {
     fn write(&mut self, letters: &mut Vec<wallaroo::DeadLetter>) -> Result<Write, ConnectorError> {
         Python::attach(|py| {
             for letter in letters.drain(..) {
@@ -677,12 +722,19 @@ impl Writer<Vec<wallaroo::DeadLetter>> for PythonLetters {
                     message,
                     letter.error,
                 );
-                self.sink.bind(py).call1(fields).map_err(|error| {
+                self.0.function.bind(py).call1(fields).map_err(|error| {
                     let what = "cannot write to the sink of dead letters";
-                    connector_error(py, &self.raised, what, Code::SinkWrite, &error)
+                    connector_error(py, &self.0.raised, what, Code::SinkWrite, &error)
                 })?;
             }
             Ok(Write::Done)
         })
+    }
+
+    fn flush(&mut self) -> Result<Write, ConnectorError> {
+        match &self.0.sink {
+            Some(sink) => sink.flush(),
+            None => Ok(Write::Done),
+        }
     }
 }

@@ -31,6 +31,13 @@ impl Context {
         self.is_open = true;
     }
 
+    /// Ends a call: who has kept the context can do nothing with it. What `forget` was asked for stays to be read.
+    pub(crate) fn end(&mut self) {
+        self.is_open = false;
+        self.key = None;
+        self.emitted.clear();
+    }
+
     fn open(&self) -> PyResult<()> {
         if self.is_open {
             return Ok(());

@@ -11,6 +11,7 @@ use serde::ser::{Error as _, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wallaroo::host::{Messages, downcast};
 
+use crate::failing::as_json;
 use crate::registry::Registry;
 
 /// What an object is taken to occupy, for flow control, in bytes.
@@ -45,6 +46,17 @@ impl Message {
             Message::Object(object) => object.bind(py),
             Message::Raw(_) => unreachable!("the stage in front of this one decodes"),
         }
+    }
+
+    /// As people read it.
+    #[cold]
+    fn shown(&self) -> serde_json::Value {
+        let bytes = match self {
+            Message::Raw(raw) => raw.bytes.to_vec(),
+            Message::Object(object) => Python::attach(|py| as_json(py, object.bind(py))),
+        };
+        serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into())
     }
 
     pub(crate) fn copy(&self, py: Python<'_>) -> Message {
@@ -112,9 +124,12 @@ const RAW: u8 = 0;
 const ROW: u8 = 1;
 const OBJECT: u8 = 2;
 
-/// For input logs: of sources that cannot replay, where there is a store.
+/// For input logs: of sources that cannot replay, where there is a store. And as text, for dead letters of sinks and for errors.
 impl Serialize for Message {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            return self.shown().serialize(serializer);
+        }
         let mut tuple = serializer.serialize_tuple(4)?;
         let (kind, bytes, names, delimiter) = match self {
             Message::Raw(raw) => match &raw.columns {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use wallaroo::host::{
     Failed, Input, Messages, Outputs, Splitter, Stage, StateStage, StateView, downcast,
 };
@@ -118,19 +119,57 @@ impl Stage for DecodeCode {
     }
 }
 
+/// Where a function takes the context.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ContextPlace {
+    /// In front of this argument; mostly behind all of them.
+    Position(usize),
+    /// As the keyword `ctx`.
+    Keyword,
+}
+
 /// A function of the user, and how it is called.
 pub(crate) struct Call {
     pub(crate) function: Py<PyAny>,
     /// Whether it returns several messages, one after another.
     pub(crate) is_many: bool,
-    /// Whether it takes the context, as its last argument.
-    pub(crate) takes_context: bool,
+    /// Where it takes the context, if it does.
+    pub(crate) context: Option<ContextPlace>,
     /// Whether the state object is its first argument, before the message.
     pub(crate) state_first: bool,
     pub(crate) name: String,
 }
 
-/// Puts out what a call emitted and returned.
+impl Call {
+    /// Calls the function with values and the context. It stands behind the values, or is passed by name; no function of the
+    /// package stands between, which the tracebacks of users would show.
+    fn with_context<'py, const COUNT: usize>(
+        &self,
+        values: [&Bound<'py, PyAny>; COUNT],
+        context: &Bound<'py, Context>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = context.py();
+        let function = self.function.bind(py);
+        match (self.context, values.as_slice()) {
+            (Some(ContextPlace::Position(1)), [message]) => function.call1((message, context)),
+            (Some(ContextPlace::Position(2)), [first, second]) => {
+                function.call1((first, second, context))
+            }
+            (Some(ContextPlace::Position(place)), values) => {
+                let mut given: Vec<&Bound<'py, PyAny>> = values.to_vec();
+                given.insert(place.min(given.len()), context.as_any());
+                function.call1(PyTuple::new(py, given)?)
+            }
+            (Some(ContextPlace::Keyword) | None, values) => {
+                let by_name = PyDict::new(py);
+                by_name.set_item(intern!(py, "ctx"), context)?;
+                function.call(PyTuple::new(py, values)?, Some(&by_name))
+            }
+        }
+    }
+}
+
+/// Puts out what a call emitted and returned. A function that yields runs here, so the context is closed behind it.
 fn put_out(
     py: Python<'_>,
     call: &Call,
@@ -148,23 +187,29 @@ fn put_out(
         }
         Ok(())
     };
-    if let Some(context) = context {
+    let put_emitted = |put: &mut dyn FnMut(Py<PyAny>)| {
+        let Some(context) = context else {
+            return Ok(());
+        };
         let emitted = std::mem::take(&mut context.bind(py).borrow_mut().emitted);
         for message in emitted {
             check(message.bind(py))?;
             put(message);
         }
-    }
+        Ok(())
+    };
+    put_emitted(&mut put)?;
     if returned.is_none() {
         return Ok(());
     }
     if call.is_many {
         for message in returned.try_iter()? {
             let message = message?;
+            put_emitted(&mut put)?;
             check(&message)?;
             put(message.unbind());
         }
-        return Ok(());
+        return put_emitted(&mut put);
     }
     check(&returned)?;
     if is_lazy(&returned.get_type()) {
@@ -214,8 +259,9 @@ impl Stage for ToCode {
                 let returned = match &self.context {
                     None => function.call1((message,)),
                     Some(context) => {
-                        context.bind(py).borrow_mut().begin(None, now_ns, false);
-                        function.call1((message, context))
+                        let context = context.bind(py);
+                        context.borrow_mut().begin(None, now_ns, false);
+                        self.call.with_context([message], context)
                     }
                 };
                 let put = |message| {
@@ -225,6 +271,9 @@ impl Stage for ToCode {
                 let done = returned.and_then(|returned| {
                     put_out(py, &self.call, self.context.as_ref(), returned, None, put)
                 });
+                if let Some(context) = &self.context {
+                    context.bind(py).borrow_mut().end();
+                }
                 done.map_err(|error| self.policy.failed(py, index, error))?;
                 if messages.len() >= soft_limit {
                     return Ok(index + 1);
@@ -291,8 +340,9 @@ impl StateStage for StateCode {
                     Some(context) => {
                         let key = to_python(py, state.keys.key(*slot).view())
                             .map_err(|error| self.policy.failed(py, index, error))?;
-                        context.bind(py).borrow_mut().begin(Some(key), now_ns, true);
-                        function.call1((first, second, context))
+                        let context = context.bind(py);
+                        context.borrow_mut().begin(Some(key), now_ns, true);
+                        self.call.with_context([first, second], context)
                     }
                 };
                 let put = |message| {
@@ -303,6 +353,9 @@ impl StateStage for StateCode {
                     let object = Some(object.as_ptr());
                     put_out(py, &self.call, self.context.as_ref(), returned, object, put)
                 });
+                if let Some(context) = &self.context {
+                    context.bind(py).borrow_mut().end();
+                }
                 done.map_err(|error| self.policy.failed(py, index, error))?;
                 if let Some(kind) = kind
                     && is_new

@@ -73,6 +73,8 @@ def test_examples_are_typed():
 def load(name: str):
     """An example as a module."""
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / name / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

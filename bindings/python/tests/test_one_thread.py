@@ -6,6 +6,7 @@ import threading
 import traceback
 
 import pytest
+
 import wallaroo
 
 

@@ -67,7 +67,7 @@ class Running:
         # connection to SQLite is.
         try:
             self._native = prepare()
-        except BaseException as error:  # noqa: BLE001 - raised again by `start`
+        except BaseException as error:
             self._failure = error.with_traceback(without_package(error.__traceback__))
             return
         finally:

@@ -298,7 +298,7 @@ class Source(Generic[T]):
         ...     def position(self):
         ...         return self.next
         >>> numbers = wallaroo.memory()
-        >>> wallaroo.App("count", wallaroo.source("numbers", Count()).to_sink("numbers", numbers)).run()
+        >>> wallaroo.App("count", wallaroo.source("count", Count()).to_sink("numbers", numbers)).run()
         >>> numbers.take()
         [0, 1, 2, 3, 4]
     """
@@ -332,7 +332,7 @@ class Sink(Generic[T_contra]):
         """Bring everything written to its destination: when there is nothing more for now, and before a checkpoint."""
 
     def close(self) -> None:
-        """End; nothing is written after it."""
+        """End: called once when everything is flushed, or when the run has failed; nothing is written after it."""
 
 
 class _CallableSink(Sink[T_contra]):
@@ -410,6 +410,9 @@ def as_source(connector: Any) -> tuple[dict[str, Any], Format[Any] | None, Any]:
         raise TypeError(message)
     if isinstance(connector, Iterable) or (callable(connector) and not inspect.isclass(connector)):
         return {"type": "python", "source": _Iterable(connector)}, None, None
+    if inspect.isclass(connector):
+        message = f"the class {connector.__name__} is no source; give an object of it"
+        raise TypeError(message)
     message = (
         f"a {type(connector).__name__} is no source; expected file(…), tcp_listener(…), channel(…), something that can be "
         "iterated over, or an object of a subclass of wallaroo.Source"
@@ -423,6 +426,9 @@ def as_sink(connector: Any) -> dict[str, Any]:
         return connector._sink_spec()
     if isinstance(connector, Sink):
         return {"type": "python", "sink": connector}
+    if inspect.isclass(connector) and issubclass(connector, Sink):
+        message = f"the class {connector.__name__} is no sink; give an object of it"
+        raise TypeError(message)
     if callable(connector):
         return {"type": "python", "sink": _CallableSink(connector)}
     message = (
@@ -441,7 +447,7 @@ def as_letters(connector: Any) -> dict[str, Any]:
         return connector._sink_spec()
     if isinstance(connector, Sink):
         sink = connector
-        return {"type": "python", "letters": lambda *fields: sink.write([DeadLetter(*fields)])}
+        return {"type": "python", "letters": lambda *fields: sink.write([DeadLetter(*fields)]), "sink": sink}
     if callable(connector):
         function = connector
         return {"type": "python", "letters": lambda *fields: function(DeadLetter(*fields))}

@@ -155,17 +155,15 @@ def call_spec(function: Any, name: str, count: int, *, many: bool, state_first: 
         message = f"the function of the stage {name!r} yields its messages; use to_many for it"
         raise TypeError(message)
     parameters = _positional(function)
-    takes_context = False
+    context: int | Literal["keyword"] | None = None
     if parameters is not None:
         names = [parameter.name for parameter in parameters]
         keyword = inspect.signature(function).parameters.get("ctx")
         if "ctx" in names:
-            takes_context = True
-            if names.index("ctx") != count:
-                function = _with_context_by_name(function)
+            context = names.index("ctx")
         elif keyword is not None and keyword.kind is inspect.Parameter.KEYWORD_ONLY:
-            takes_context = True
-            function = _with_context_by_name(function)
+            context = "keyword"
+        takes_context = context is not None
         given = count + takes_context
         required = sum(parameter.default is inspect.Parameter.empty for parameter in parameters)
         variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in inspect.signature(function).parameters.values())
@@ -179,17 +177,10 @@ def call_spec(function: Any, name: str, count: int, *, many: bool, state_first: 
     return {
         "function": function,
         "many": many,
-        "context": takes_context,
+        "context": context,
         "state_first": state_first,
         "name": name,
     }
-
-
-def _with_context_by_name(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*values: Any) -> Any:
-        return function(*values[:-1], ctx=values[-1])
-
-    return call
 
 
 def _is_method_of(function: Any, class_: type) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, assert_type
 
 import msgspec
+
 from wallaroo import (
     App,
     Connector,

@@ -366,9 +366,7 @@ fn key_code(finder: Arc<Finder>, policy: Policy) -> host::CodeFactory<dyn host::
 }
 
 fn new_context(py: Python<'_>, call: &Call) -> Option<Py<Context>> {
-    if call.context.is_none() {
-        return None;
-    }
+    call.context?;
     // It has no content that could fail to be made; without memory nothing goes on anyway.
     Some(Py::new(py, Context::default()).expect("a context can be made"))
 }

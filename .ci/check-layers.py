@@ -12,7 +12,7 @@ ALLOWED = {  # crate -> workspace crates it may name in [dependencies]; "" is th
     "": {"core", "state", "engine", "store", "console"},
     "cli": {"core", "state", "store"},
     "console": set(),
-    "python": {""},
+    "python": {"", "cli"},
     "examples": ANY,
     "bench": ANY,
     "simulation": ANY,

@@ -1,15 +1,17 @@
 //! [`Object`]: a state object as JSON, whatever its type.
 //!
 //! State objects are msgpack with named fields. What JSON has no word for is shown as an object that names it (bytes), or as
-//! text (a number that is none).
+//! text (a number that is none). Of Python's own types ([`extension`](crate::extension)) the content is shown: tuples, sets
+//! and deques as lists, all kinds of dicts as objects.
 //!
-//! **Invariants.** Fields keep their order. Nothing is left out: a map that cannot be a JSON object becomes a list of pairs.
+//! **Invariants.** Fields keep their order. No value is left out: a map that cannot be a JSON object becomes a list of pairs.
 
 use std::collections::BTreeSet;
 
 use rmpv::Value;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::extension::Extension;
 use crate::key::hexadecimal;
 
 /// The deepest nesting of objects that are shown.
@@ -36,15 +38,53 @@ impl Object {
 
 impl Serialize for Object {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Shown(&self.0).serialize(serializer)
+        let left = MAX_DEPTH;
+        let value = &self.0;
+        Shown { value, left }.serialize(serializer)
     }
 }
 
-struct Shown<'a>(&'a Value);
+/// A value, and how deep what is in it may nest.
+struct Shown<'a> {
+    value: &'a Value,
+    left: usize,
+}
+
+impl<'a> Shown<'a> {
+    /// A value inside of this one.
+    fn inner(&self, value: &'a Value) -> Self {
+        let left = self.left.saturating_sub(1);
+        Shown { value, left }
+    }
+
+    fn extension<S: Serializer>(
+        &self,
+        serializer: S,
+        kind: i8,
+        bytes: &[u8],
+    ) -> Result<S::Ok, S::Error> {
+        let left = self.left.saturating_sub(1);
+        let shown = |value| Shown { value, left };
+        match Extension::read(kind, bytes, left) {
+            None => named_bytes(serializer, bytes, Some(kind)),
+            Some(Extension::Bytes) => named_bytes(serializer, bytes, None),
+            Some(Extension::Text(text)) => serializer.serialize_str(&text),
+            Some(Extension::Items(items)) => serializer.collect_seq(items.iter().map(shown)),
+            Some(Extension::Entries(entries)) => Entries(&entries, left).serialize(serializer),
+            Some(Extension::Duration(parts)) => {
+                let names = ["days", "seconds", "microseconds"];
+                serializer.collect_map(names.iter().zip(parts))
+            }
+            Some(Extension::Object(class, attributes)) => {
+                serializer.collect_map([(class, Entries(&attributes, left))])
+            }
+        }
+    }
+}
 
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
+        match self.value {
             Value::Nil => serializer.serialize_unit(),
             Value::Boolean(is) => serializer.serialize_bool(*is),
             Value::Integer(number) => match (number.as_i64(), number.as_u64()) {
@@ -65,9 +105,14 @@ impl Serialize for Shown<'_> {
                 None => named_bytes(serializer, text.as_bytes(), None),
             },
             Value::Binary(bytes) => named_bytes(serializer, bytes, None),
-            Value::Ext(kind, bytes) => named_bytes(serializer, bytes, Some(*kind)),
-            Value::Array(elements) => serializer.collect_seq(elements.iter().map(Shown)),
-            Value::Map(entries) => map(serializer, entries),
+            Value::Ext(kind, bytes) => self.extension(serializer, *kind, bytes),
+            Value::Array(items) => {
+                serializer.collect_seq(items.iter().map(|item| self.inner(item)))
+            }
+            Value::Map(entries) => {
+                let left = self.left.saturating_sub(1);
+                Entries(entries, left).serialize(serializer)
+            }
         }
     }
 }
@@ -85,19 +130,26 @@ fn named_bytes<S: Serializer>(
     map.end()
 }
 
-fn map<S: Serializer>(serializer: S, entries: &[(Value, Value)]) -> Result<S::Ok, S::Error> {
-    let names: Option<Vec<String>> = entries.iter().map(|(key, _)| name(key)).collect();
-    let distinct = |names: &Vec<String>| names.iter().collect::<BTreeSet<_>>().len() == names.len();
-    match names.filter(distinct) {
-        Some(names) => {
-            let values = entries.iter().map(|(_, value)| Shown(value));
-            serializer.collect_map(names.iter().zip(values))
+/// The entries of a map, and how deep what is in them may nest.
+struct Entries<'a>(&'a [(Value, Value)], usize);
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Entries(entries, left) = *self;
+        let names: Option<Vec<String>> = entries.iter().map(|(key, _)| name(key)).collect();
+        let distinct =
+            |names: &Vec<String>| names.iter().collect::<BTreeSet<_>>().len() == names.len();
+        let shown = |value| Shown { value, left };
+        match names.filter(distinct) {
+            Some(names) => {
+                let values = entries.iter().map(|(_, value)| shown(value));
+                serializer.collect_map(names.iter().zip(values))
+            }
+            None => {
+                let pairs = entries.iter();
+                serializer.collect_seq(pairs.map(|(key, value)| [shown(key), shown(value)]))
+            }
         }
-        None => serializer.collect_seq(
-            entries
-                .iter()
-                .map(|(key, value)| [Shown(key), Shown(value)]),
-        ),
     }
 }
 
@@ -156,6 +208,84 @@ mod tests {
         );
         check(Value::Map(vec![pair(Value::Array(vec![]), 1)]), "[[[],1]]");
         check(Value::Map(vec![]), "{}");
+    }
+
+    /// An extension whose content is a value.
+    fn extension(kind: i8, content: Value) -> Value {
+        let mut bytes = Vec::new();
+        rmpv::encode::write_value(&mut bytes, &content).expect("memory takes all");
+        Value::Ext(kind, bytes)
+    }
+
+    fn list(items: impl IntoIterator<Item = Value>) -> Value {
+        Value::Array(items.into_iter().collect())
+    }
+
+    #[test]
+    fn types_of_python_are_shown_by_what_they_hold() {
+        let one = || Value::Map(vec![("a".into(), 1.into())]);
+        for kind in [1, 2, 3] {
+            check(extension(kind, list([1.into(), "x".into()])), r#"[1,"x"]"#);
+        }
+        check(
+            Value::Ext(4, b"18446744073709551616".to_vec()),
+            r#""18446744073709551616""#,
+        );
+        check(
+            extension(5, list([3.into(), list([1.into(), 2.into()])])),
+            "[1,2]",
+        );
+        check(extension(6, list(["int".into(), one()])), r#"{"a":1}"#);
+        for kind in [7, 8] {
+            check(extension(kind, one()), r#"{"a":1}"#);
+        }
+        for kind in [9, 10, 11, 13] {
+            check(Value::Ext(kind, b"1.50".to_vec()), r#""1.50""#);
+        }
+        check(
+            extension(12, list([(-1).into(), 2.into(), 3.into()])),
+            r#"{"days":-1,"seconds":2,"microseconds":3}"#,
+        );
+        check(
+            Value::Ext(14, vec![0x11; 16]),
+            r#""11111111-1111-1111-1111-111111111111""#,
+        );
+        let inner = extension(1, list([]));
+        let attributes = Value::Map(vec![("legs".into(), inner)]);
+        check(
+            extension(15, list(["Order".into(), attributes])),
+            r#"{"Order":{"legs":[]}}"#,
+        );
+        check(
+            extension(16, list(["Side".into(), "BUY".into()])),
+            r#""Side.BUY""#,
+        );
+        check(Value::Ext(17, vec![0, 255]), r#"{"bytes":"00ff"}"#);
+    }
+
+    #[test]
+    fn an_extension_that_is_not_as_its_format_says_is_shown_as_bytes() {
+        check(Value::Ext(1, vec![7]), r#"{"extension":1,"bytes":"07"}"#);
+        check(Value::Ext(14, vec![7]), r#"{"extension":14,"bytes":"07"}"#);
+        check(
+            Value::Ext(10, vec![0xff]),
+            r#"{"extension":10,"bytes":"ff"}"#,
+        );
+        check(Value::Ext(99, vec![7]), r#"{"extension":99,"bytes":"07"}"#);
+    }
+
+    #[test]
+    fn extensions_inside_of_extensions_are_shown_to_a_depth_that_the_stack_holds() {
+        let mut value = Value::Nil;
+        for _ in 0..2_000 {
+            value = extension(1, list([value]));
+        }
+        let mut bytes = Vec::new();
+        rmpv::encode::write_value(&mut bytes, &value).expect("memory takes all");
+        let object = Object::decode(&bytes).expect("is msgpack");
+        let shown = serde_json::to_string(&object).expect("is JSON");
+        assert!(shown.starts_with("[[["), "{}", &shown[..40]);
+        assert!(shown.contains(r#"{"extension":1,"bytes":"#));
     }
 
     #[test]

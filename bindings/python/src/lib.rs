@@ -152,6 +152,13 @@ fn command_line(
     }
 }
 
+/// The part of the command that looks into stores: its exit code, and what it says on the standard output and error.
+#[pyfunction]
+fn look(py: Python<'_>, arguments: Vec<OsString>) -> (u8, String, String) {
+    let said = py.detach(|| wallaroo_cli::run(arguments));
+    (said.code, said.output, said.errors)
+}
+
 /// The plan of an application as JSON; an error when it cannot work.
 #[pyfunction]
 fn check(py: Python<'_>, plan: PlanOfPython<'_>) -> PyResult<String> {
@@ -224,6 +231,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(prepare, module)?)?;
     module.add_function(wrap_pyfunction!(command_line, module)?)?;
     module.add_function(wrap_pyfunction!(check, module)?)?;
+    module.add_function(wrap_pyfunction!(look, module)?)?;
     module.add_function(wrap_pyfunction!(encode_state, module)?)?;
     module.add_function(wrap_pyfunction!(decode_state, module)?)?;
     module.add_function(wrap_pyfunction!(key_hash, module)?)?;

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 FAILED = 1
 MISUSED = 2
 
+#: The program that the command is importing, if it is: what the program must not do meanwhile is run its application.
+loading: str | None = None
+
 
 class Signals:
     """Lets the first SIGINT or SIGTERM drain an application, and the second end the process."""
@@ -92,6 +95,12 @@ def _summary(running: NativeRunning, seconds: float, *, stopped: bool) -> str:
 
 def main(app: App, arguments: Sequence[str] | None, defaults: dict[str, Any]) -> None:
     """Run an application as a program."""
+    if loading is not None:
+        message = (
+            f"{loading} calls main() while it is imported, and the command runs its application already; "
+            'put the call behind: if __name__ == "__main__":'
+        )
+        raise InvalidError(message)
     code = run(app, sys.argv[1:] if arguments is None else arguments, defaults, Path(sys.argv[0]).name)
     if code is not None:
         sys.stdout.flush()

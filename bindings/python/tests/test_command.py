@@ -265,6 +265,40 @@ def test_a_second_signal_ends_at_once(tmp_path: Path, number: signal.Signals) ->
         assert process.wait() == 128 + number
 
 
+TELLING = """
+import io, os, signal, sys
+import wallaroo
+
+class Raw(io.RawIOBase):
+    sent = False
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        if not Raw.sent and b"told" in bytes(data):
+            Raw.sent = True
+            os.kill(os.getpid(), signal.SIGINT)
+        return os.write(2, data)
+
+sys.stderr = io.TextIOWrapper(io.BufferedWriter(Raw()), line_buffering=True)
+
+def tell(number):
+    print("told", number, file=sys.stderr)
+    return number
+
+app = wallaroo.App("telling", wallaroo.source("numbers", [1, 2, 3]).to(tell).to_sink("out", wallaroo.stdout()))
+"""
+
+
+def test_a_signal_may_come_while_a_function_writes_to_the_standard_error(tmp_path: Path) -> None:
+    """Its handler wrote there by ``print``, which Python refuses inside of another: the function's ``print`` raised."""
+    (tmp_path / "telling.py").write_text(TELLING)
+    code, output, errors = said(tmp_path, "run", "telling.py", "--log", "off")
+    assert (code, output) == (0, "1\n2\n3\n"), errors
+    assert "telling: stopping: no more input is taken; again to end at once\n" in errors
+
+
 def test_a_program_that_is_being_imported_can_be_interrupted(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text('import time\nprint("importing", flush=True)\ntime.sleep(1000)\n')
     with Process(tmp_path, "run", "slow.py") as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -65,7 +66,10 @@ class Signals:
         self._received += 1
         if self._received > 1:
             os._exit(128 + number)
-        say(self._name, "stopping: no more input is taken; again to end at once")
+        # Not by print: it refuses to be called inside of itself, and a signal may come while a function of the user prints.
+        text = f"{self._name}: stopping: no more input is taken; again to end at once\n"
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())
         if self._running is not None:
             self._running.stop()
 

@@ -19,7 +19,7 @@ class Options(TypedDict, total=False):
     """How to run an application; all of it may be left out."""
 
     store: str | os.PathLike[str] | None
-    """Where checkpoints are kept: a directory, or ``s3://BUCKET/PREFIX``. By default nowhere."""
+    """Where checkpoints are kept: a directory, or ``s3://BUCKET/PREFIX`` where the module is built with S3. By default nowhere."""
     checkpoint_every: float
     """Seconds between two checkpoints, at least; 1 in a directory, 10 in S3."""
     retain: int
@@ -219,6 +219,9 @@ class App(AppBase):
             except TypeError as error:
                 message = f"the state {state.name!r} cannot be stored: {error}"
                 raise TypeError(message) from None
+
+    # A native method, so that no frame of this package stands in tracebacks; said again for the reference.
+    run = AppBase.run
 
     def start(self, **options: Unpack[Options]) -> Running:
         """Start the application in the background and return at once: in a notebook, or beside a web server.

@@ -29,7 +29,7 @@ def run(*arguments: str | Path) -> str:
 
 def by_key(text, key):
     """Lines by key, each key's in order."""
-    lines = {}
+    lines: dict[str, list[str]] = {}
     for line in text.splitlines():
         lines.setdefault(key(line), []).append(line)
     return lines

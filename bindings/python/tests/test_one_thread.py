@@ -10,7 +10,7 @@ import pytest
 import wallaroo
 
 
-class Seen(wallaroo.Source, wallaroo.Sink):
+class Seen(wallaroo.Source[int], wallaroo.Sink[int]):
     """A source and a sink that remember the threads they were called on."""
 
     def __init__(self):
@@ -66,7 +66,7 @@ def test_run_uses_the_thread_that_calls_it():
     assert set.union(*seen.threads.values()) == {threading.get_ident()}
 
 
-class Closed(wallaroo.Source):
+class Closed(wallaroo.Source[int]):
     def open(self, partition, position):
         message = "the shop is closed"
         raise RuntimeError(message)

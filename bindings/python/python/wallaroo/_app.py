@@ -148,10 +148,13 @@ class Running:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Stop the application, and wait for its end."""
+        """Stop the application, and wait for its end; what the block raises comes before a failure of the application."""
         self.stop()
-        if kind is None:
+        try:
             self.wait()
+        except Exception:
+            if kind is None:
+                raise
 
 
 class App(AppBase):

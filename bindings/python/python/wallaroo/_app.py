@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -84,6 +83,9 @@ class Running:
 
     async def send_async(self, source: str, message: Any) -> None:
         """As :meth:`send`, without blocking the event loop."""
+        # Imported here: it takes as long as everything else of the package, and few programs use it.
+        import asyncio
+
         if not self._native.try_send(source, message):
             await asyncio.to_thread(self._native.send, source, message)
 
@@ -93,6 +95,8 @@ class Running:
 
     async def send_durable_async(self, source: str, message: Any) -> None:
         """As :meth:`send_durable`, without blocking the event loop."""
+        import asyncio
+
         await asyncio.to_thread(self._native.send_durable, source, message)
 
     def checkpoint(self) -> None:

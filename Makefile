@@ -31,6 +31,8 @@ crash-test: ## kill an application RUNS times, and check what comes out
 
 bench: ## run the benchmarks, normal size
 	cargo run --release --locked -p wallaroo-bench -- normal
+	python3 benches/python/bench.py normal
 
 bench-full: ## run the benchmarks, full size
 	cargo run --release --locked -p wallaroo-bench -- full
+	python3 benches/python/bench.py full

@@ -3,7 +3,7 @@
 //! The package `wallaroo` (in `python/`) is what users import. It describes an application as plain data; this module builds
 //! it with the builder of Rust users and runs it. What the engine asks of a host is in `docs/design/hosts.md`.
 //!
-//! **It is** a host: stages, state objects, keys and connectors whose code is Python's (`stages`, `table`, `keys`,
+//! **It is** a host: stages, state objects, keys and connectors whose code is Python's (modules `stages`, `table`, `keys`,
 //! `connectors`), around the same engine that runs Rust. **It is not** a place for semantics: what an application means is decided
 //! by the builder and the engine.
 //!

@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from running import Process, Receiver, connect, free_port, send, wait_until
-from wallaroo import InvalidError, classic
+from wallaroo import InvalidError, classic, testing
 from wallaroo.classic import _flags, _runner
 from wallaroo.classic._framing import framing
 from wallaroo.classic._generated import Generated
@@ -565,9 +565,15 @@ def test_plain_lengths_are_read_without_python(length_format: str, width: int, e
     assert framing(classic.decoder(width, length_format)(bytes)) == expected
 
 
+@classic.encoder
+def as_text(data):
+    return str(data)
+
+
 def topology(*stages: tuple) -> tuple:
     first = ("source", "numbers", ("gen", "numbers", Counting(3)))
-    return ("app", 0, [[first, *stages, ("to_sink", sink().to_tuple())]], [[]])
+    last = ("to_sink", classic.TCPSinkConfig("127.0.0.1", "7002", as_text).to_tuple())
+    return ("app", 0, [[first, *stages, last]], [[]])
 
 
 def lowered(*stages: tuple):
@@ -639,6 +645,21 @@ def test_a_prefix_of_two_pipelines_runs_once() -> None:
     kinds = [node["kind"] for node in app._plan()[1]]
     assert kinds.count("source") == 1
     assert kinds.count("to") == 1
+
+
+@pytest.mark.parametrize("kind", ["to", "to_state"])
+def test_a_parameter_named_ctx_is_one_as_any_other(kind: str) -> None:
+    @classic.computation("stateless")
+    def stateless(ctx):
+        return ctx
+
+    @classic.state_computation("stateful", state=Total)
+    def stateful(data, ctx):
+        ctx.value += data
+        return ctx.value
+
+    app = lowered((kind, stateless if kind == "to" else stateful))
+    assert testing.run(app, {"numbers": [1, 2, 3]}).sink("sink") == (["1", "2", "3"] if kind == "to" else ["1", "3", "6"])
 
 
 def test_several_results_must_be_a_list() -> None:

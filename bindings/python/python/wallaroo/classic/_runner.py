@@ -18,7 +18,7 @@ from .._connectors import Connector, tcp_listener, tcp_sink
 from .._errors import InvalidError
 from .._formats import encoder as encoder_format
 from .._formats import raw
-from .._pipeline import End, Node, Pipeline, State
+from .._pipeline import End, Node, Pipeline, State, call_spec
 from .._pipeline import source as source_pipeline
 from . import _flags
 from ._framing import Framed, framing
@@ -241,7 +241,8 @@ class _Lowering:
         settings: dict[str, Any],
     ) -> Pipeline[Any]:
         called = _of_list(function, name) if is_many else function
-        call = {"function": called, "many": is_many, "context": False, "state_first": False, "name": name}
+        # Functions of the original get no context, whatever their parameters are named.
+        call = {**call_spec(_plain, name, 1, many=is_many, state_first=False), "function": called}
         return _then(before, kind, name, {**settings, "call": call, "function": None, "is_lambda": False}, function)
 
     def _to_range_windows(self, _: Pipeline[Any], *__: Any) -> Pipeline[Any]:
@@ -251,6 +252,11 @@ class _Lowering:
     def _to_count_windows(self, _: Pipeline[Any], *__: Any) -> Pipeline[Any]:
         name = "count_windows"
         raise _later(name, "windows", what="stage")
+
+
+def _plain(message: Any) -> Any:
+    """A function as the original had them."""
+    return message
 
 
 class _Serialized:

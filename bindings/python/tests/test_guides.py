@@ -76,6 +76,25 @@ def test_the_programs_of_a_page_run(page, tmp_path, monkeypatch):
     assert ran > 0
 
 
+def test_the_programs_about_types_are_typed(tmp_path):
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    page = (ROOT / "docs" / "python-typing.md").read_text()
+    program = "\n".join(block["code"] for block in BLOCK.finditer(page) if block["kind"] == "python")
+    [(call, error)] = re.findall(r"^```text\n([^\n]*)\n(error: [^\n]*)\n```$", page, re.MULTILINE)
+    (tmp_path / "right.py").write_text(program)
+    (tmp_path / "wrong.py").write_text(f"{program}\n{call}\n")
+    for name, expected in [("right.py", "Success: no issues"), ("wrong.py", error)]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "mypy", "--strict", name],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert expected in ended.stdout, ended.stdout + ended.stderr
+
+
 def console(where, session, directory):
     """Run the commands of a session, and compare what they print."""
     bin_ = directory / "bin"

@@ -60,6 +60,9 @@ mod tests;
 // 64 KiB: longer keys are documents, not names; their length would still fit any field of the formats that hold keys.
 pub const MAX_KEY_BYTES: usize = 64 * 1024;
 
+/// The kind of keys whose type does not tell it: they may be of any. Nothing is known of them before they come.
+pub const ANY_KIND: &str = "any";
+
 /// The deepest nesting of tuples in a key; a tuple of plain keys has depth 1.
 // 16: bounds the recursion over bytes that come from outside; nobody writes such keys by hand.
 pub const MAX_TUPLE_DEPTH: usize = 16;
@@ -99,6 +102,7 @@ pub trait Key {
     /// The kind of all keys of this type, in words: `text`, `bytes`, `integer`, `boolean`, `uuid`, or of a tuple
     /// `(text, integer)`. Types of one kind have equal keys for equal values: `String` and `&str`, integers of any width.
     /// Checkpoints hold it: an application whose keys have another kind would find none of its state objects again.
+    /// [`ANY_KIND`] where the type does not tell.
     fn kind() -> String;
 
     /// Whether the hash alone tells this key from all others of which this is true: so it is for integers that fit an

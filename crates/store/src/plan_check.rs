@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use wallaroo_core::key::ANY_KIND;
+
 use crate::commit::{PlanIdentity, StateIdentity};
 
 /// What the user allows.
@@ -294,7 +296,12 @@ fn states(was: &PlanIdentity, is: &PlanIdentity, allowed: &Allowed, found: &mut 
 
 fn state_itself(before: &StateIdentity, after: &StateIdentity, found: &mut Vec<Difference>) {
     let state = || before.name.clone();
-    if before.key_type != after.key_type {
+    // What a host without types says of its keys tells nothing; without any key there is one object.
+    let may_be_same = match (&before.key_type, &after.key_type) {
+        (Some(was), Some(is)) => was == is || was == ANY_KIND || is == ANY_KIND,
+        (was, is) => was == is,
+    };
+    if !may_be_same {
         let (was, is) = (before.key_type.clone(), after.key_type.clone());
         found.push(Difference::KeyType {
             state: state(),

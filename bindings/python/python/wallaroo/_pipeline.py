@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import types
+import typing
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
@@ -183,6 +185,18 @@ def call_spec(function: Any, name: str, count: int, *, many: bool, state_first: 
     }
 
 
+def _message_type(hint: Any, *, many: bool) -> Any:
+    """The type of the messages that a function with this return type passes on; ``None`` if it is not one type."""
+    arms = typing.get_args(hint) if typing.get_origin(hint) in {typing.Union, types.UnionType} else (hint,)
+    kept = [arm for arm in arms if arm is not type(None)]
+    if len(kept) != 1:
+        return None
+    if not many:
+        return kept[0]
+    items = typing.get_args(kept[0])
+    return items[0] if len(items) in {1, 3} else None  # Iterable[T], Iterator[T], list[T]; Generator[T, …, …]
+
+
 def _is_method_of(function: Any, class_: type) -> bool:
     name = getattr(function, "__name__", None)
     return isinstance(name, str) and inspect.getattr_static(class_, name, None) is function
@@ -314,7 +328,7 @@ class Pipeline(Generic[T]):
         name = function_name(function)
         location = caller()
         shown = name or _made_name(what, location)
-        type_ = hints_of_function(function).get("return")
+        type_ = _message_type(hints_of_function(function).get("return"), many=many)
         if state is None:
             call = call_spec(function, shown, 1, many=many, state_first=False)
             settings: dict[str, Any] = {"call": call, "function": function}
@@ -340,7 +354,7 @@ class Pipeline(Generic[T]):
             if not key:
                 message = "the name of the key's field is empty"
                 raise ValueError(message)
-            return self._then("key_by", None, {"field": key}, self._type)
+            return self._then("key_by", None, {"field": key, "type": self._type}, self._type)
         if not callable(key):
             message = f"key_by takes the name of a field or a function; found a {type(key).__name__}"
             raise TypeError(message)

@@ -94,7 +94,7 @@ class _Lowering:
         field: str = node.settings["field"]
         self.node(before)
         source = self.raw.get(id(before))
-        kind = _KEY_KINDS.get(_hint(source.settings["type"] if source else None, field), "any")
+        kind = _KEY_KINDS.get(_hint(node.settings["type"], field), "any")
         if source is not None:
             path = source.settings["format"]._field(field)
             if path is not None:

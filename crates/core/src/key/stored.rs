@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::canonical::{self, CanonicalBuffer, Tag};
 use super::view::KeyView;
-use super::{Key, KeyError, KeyHash, hash};
+use super::{ANY_KIND, Key, KeyError, KeyHash, hash};
 
 /// A key in canonical bytes, version 1. Its order is the order of the bytes, which is not the order of the values.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,7 +104,7 @@ impl Key for StoredKey {
 
     /// A stored key can be of any kind.
     fn kind() -> String {
-        "any".to_owned()
+        ANY_KIND.to_owned()
     }
 
     #[inline]

@@ -7,9 +7,8 @@
 //! the operators of the engine a DAG.
 
 use super::{Node, NodeId, NodeKind, Plan, PlanError};
+use crate::key::ANY_KIND;
 
-/// What the code of a `key_by` says that finds keys of any kind.
-const ANY_KEY: &str = "any";
 /// Longest name of a stage, source, sink or state, in bytes.
 // Long enough for a path-like name, short enough for a metric label.
 const MAX_NAME_BYTES: usize = 255;
@@ -107,7 +106,7 @@ fn state_types(plan: &Plan, state: &str) -> Result<(), PlanError> {
             };
             let (first, first_type) = seen_key.get_or_insert_with(|| (node, key_type.clone()));
             // A host that has no types cannot say what kind of key it finds.
-            if *first_type != key_type && first_type != ANY_KEY && key_type != ANY_KEY {
+            if *first_type != key_type && first_type != ANY_KIND && key_type != ANY_KIND {
                 return Err(PlanError::StateKeyType {
                     state: state.to_owned(),
                     first_type: first_type.clone(),

@@ -91,6 +91,15 @@ fn what_is_gone_or_has_changed_refuses_and_names_the_option() {
     );
 }
 
+/// A key function of Python without a type hint: a program that was given one, or lost it, was refused.
+#[test]
+fn keys_whose_kind_is_not_known_fit_all() {
+    let known = plan(&[("stocks", "text")], &["ticks"], &[]);
+    let unknown = plan(&[("stocks", "any")], &["ticks"], &[]);
+    check(&known, &unknown, &Allowed::default(), &[]);
+    check(&unknown, &known, &Allowed::default(), &[]);
+}
+
 #[test]
 fn what_the_user_names_is_allowed() {
     let was = plan(

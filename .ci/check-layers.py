@@ -19,6 +19,7 @@ ALLOWED = {  # crate -> workspace crates it may name in [dependencies]; "" is th
     "acceptance": ANY,
     "crash": ANY,
     "s3": ANY,
+    "conformance": ANY,
 }
 ONLY_IN = {  # third-party crate -> crates that may name it
     "timely": {"engine"},

@@ -5,8 +5,8 @@
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 
-demo: ## run the stocks example on two workers
-	cargo run --profile demo --locked -p wallaroo-examples --bin stocks -- --workers 2
+demo: ## run the stocks example, in Rust on two workers and in Python
+	.ci/demo
 
 test: ## check, then run all fast tests and count them
 	.ci/test

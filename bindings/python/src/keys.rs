@@ -15,6 +15,7 @@ use wallaroo::{Key, KeyError, KeyHash, KeyView, StoredKey};
 
 use crate::failing::{Policy, as_json};
 use crate::message::{Columns, Message, Raw};
+use crate::plain_json::{self, Plain};
 
 /// How keys are found.
 pub(crate) enum Finder {
@@ -203,6 +204,14 @@ fn with_field<U: UseKey>(raw: &Raw, path: &[String], used: U) -> PyResult<U::Res
     match &raw.columns {
         Some(columns) => with_column(raw, columns, path, used),
         None => {
+            if let [name] = path
+                && let Some(plain) = plain_json::field(&raw.bytes, name)
+            {
+                return Ok(match plain {
+                    Plain::Text(text) => used.key(text),
+                    Plain::Int(int) => used.key(&int),
+                });
+            }
             let missing = |_| {
                 PyValueError::new_err(format!(
                     "the message has no field {:?}, which is its key",
@@ -280,6 +289,11 @@ fn short_row(name: &str) -> PyErr {
 }
 
 impl KeyExtractor for KeyCode {
+    /// A key function is called once per message, and a field looked for once.
+    fn is_costly(&self) -> bool {
+        true
+    }
+
     fn hash(&mut self, keyed: Keyed<'_>, hashes: &mut Vec<KeyHash>) {
         Python::attach(|py| {
             let messages = downcast::<Vec<Message>>(keyed.messages);

@@ -18,6 +18,7 @@ mod keys;
 mod logging;
 mod message;
 mod options;
+mod plain_json;
 mod registry;
 mod running;
 mod runtime;

@@ -221,6 +221,12 @@ pub struct Keyed<'a> {
 
 /// The code of a `key_by`.
 pub trait KeyExtractor {
+    /// Whether finding a key costs more than looking for its slot. Where no message has to travel it is then not asked for
+    /// hashes first: the key is found once, when its slot is looked for.
+    fn is_costly(&self) -> bool {
+        false
+    }
+
     /// Appends the key hashes of the messages in the range.
     fn hash(&mut self, keyed: Keyed<'_>, hashes: &mut Vec<KeyHash>);
 

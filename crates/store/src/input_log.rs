@@ -1,4 +1,5 @@
-//! [`InputLog`]: the messages of a source partition that cannot replay, kept so that it can.
+//! [`InputLog`]: the messages of a source partition that cannot replay, kept so that it can. That is in a directory; in a storage of
+//! write-once objects it is [`ObjectLog`].
 //!
 //! A partition has one directory of files, each named by the number of its first record. Messages are appended in blocks, one
 //! per portion read; [`InputLog::append`] hands a block to the system, so that it survives the death of the process,
@@ -19,9 +20,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::StoreError;
 
 mod block;
+mod objects;
 mod reader;
 
-pub use block::{Entry, Kind};
+pub use block::{BlockBuilder, Entry, Kind};
+pub use objects::{ObjectLog, ObjectReplay, Prepared, Section};
 pub use reader::Replay;
 
 /// Above this a file is closed and the next is begun, so that what is no longer needed can be deleted.
@@ -34,7 +37,7 @@ pub struct InputLog {
     file: Option<Arc<LogFile>>,
     /// Bytes of the open file.
     length: u64,
-    block: block::Builder,
+    block: BlockBuilder,
 }
 
 /// A file of a log, shared by the worker that appends and the thread that syncs.
@@ -63,21 +66,13 @@ impl InputLog {
             directory: directory.to_owned(),
             file: None,
             length: 0,
-            block: block::Builder::default(),
+            block: BlockBuilder::default(),
         })
     }
 
-    /// Adds an entry to the block that [`InputLog::append`] will write. `write` appends its bytes.
-    ///
-    /// # Errors
-    /// Those of `write`; the entry is not there then.
-    pub fn push<E>(
-        &mut self,
-        number: u64,
-        kind: Kind,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.block.push(number, kind, write)
+    /// The block that [`InputLog::append`] will write, to be added to.
+    pub fn block(&mut self) -> &mut BlockBuilder {
+        &mut self.block
     }
 
     /// Hands the pushed entries to the system. When that begins a file, what syncs it from now on comes back.

@@ -19,7 +19,7 @@ pub(crate) use checkpoints::{CheckpointView, Checkpoints};
 pub(crate) use committed::Committed;
 pub(crate) use inline::{Inline, Patience};
 use input::within;
-pub(crate) use input::{SourceDurability, SourceLog};
+pub(crate) use input::{InputPlace, SourceDurability, SourceLog};
 pub(crate) use nonce::random as random_nonce;
 pub(crate) use open::{Opened, Place, open, open_in, store_error};
 pub use options::StoreOptions;

@@ -73,6 +73,12 @@ impl Server {
         }
     }
 
+    /// The directory that has the bucket as a directory.
+    #[must_use]
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

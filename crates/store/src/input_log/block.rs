@@ -35,7 +35,7 @@ pub struct Entry<'a> {
 
 /// Puts a block together.
 #[derive(Debug, Default)]
-pub(super) struct Builder {
+pub struct BlockBuilder {
     bytes: Vec<u8>,
     first: Option<u64>,
     next: u64,
@@ -43,8 +43,12 @@ pub(super) struct Builder {
     is_finished: bool,
 }
 
-impl Builder {
-    pub(super) fn push<E>(
+impl BlockBuilder {
+    /// Adds an entry; `write` appends its bytes. Numbers ascend.
+    ///
+    /// # Errors
+    /// Those of `write`; the entry is not there then.
+    pub fn push<E>(
         &mut self,
         number: u64,
         kind: Kind,
@@ -81,12 +85,20 @@ impl Builder {
         Ok(())
     }
 
-    pub(super) fn first(&self) -> Option<u64> {
+    /// The number of its first entry; none while it is empty.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
         self.first
     }
 
+    /// The number behind its last entry.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
     /// The whole block, to be written at `offset` of a file of which `synced` bytes are on the disk.
-    pub(super) fn finish(&mut self, offset: u64, synced: u64) -> &[u8] {
+    pub fn finish(&mut self, offset: u64, synced: u64) -> &[u8] {
         self.reopen();
         let payload = self.bytes.len() - HEADER_BYTES;
         let payload = u32::try_from(payload).expect("a portion has less than 4 GiB");
@@ -104,7 +116,8 @@ impl Builder {
         &self.bytes
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Empties it.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.first = None;
         self.entries = 0;

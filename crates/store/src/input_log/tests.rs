@@ -13,7 +13,7 @@ fn push(log: &mut InputLog, (number, kind, bytes): &Record) {
         buffer.extend_from_slice(bytes);
         Ok::<(), Infallible>(())
     };
-    let Ok(()) = log.push(*number, *kind, write);
+    let Ok(()) = log.block().push(*number, *kind, write);
 }
 
 fn replay(directory: &Path, from: u64) -> Result<Vec<Record>, StoreError> {
@@ -64,10 +64,10 @@ fn an_entry_that_cannot_be_written_leaves_no_trace() {
         buffer.extend_from_slice(b"half");
         Err("no")
     };
-    assert_eq!(log.push(1, Kind::Message, refused), Err("no"));
+    assert_eq!(log.block().push(1, Kind::Message, refused), Err("no"));
     assert!(log.append().expect("nothing to write").is_none());
     push(&mut log, &records(2..3)[0]);
-    assert_eq!(log.push(3, Kind::Message, refused), Err("no"));
+    assert_eq!(log.block().push(3, Kind::Message, refused), Err("no"));
     log.append().expect("there is room");
     assert_eq!(
         replay(directory.path(), 1).expect("it is whole"),

@@ -70,7 +70,7 @@ impl<T: Message, C: Source<T>> ErasedSource for SourceOf<T, C> {
                 let log = log.clone();
                 let is_own = self.partitions.iter().any(|own| own == partition);
                 let reader = is_own.then(|| self.connector.open(partition, None, waker));
-                Box::new(log.reader(partition, from, reader.transpose()?)?)
+                log.reader(partition, from, reader.transpose()?, waker)?
             }
         };
         Ok(Box::new(ReaderOf {

@@ -52,7 +52,7 @@ impl Bytes<TcpInput> {
     /// Speaks the protocol with acknowledgements: each sender has a name and numbers its frames, and is told up to which number
     /// they are durable; what it sends again is recognized, also after a restart. [`AckSender`] is the other side.
     ///
-    /// The application needs a store in a directory. The source has one partition, whatever the number of workers; messages of
+    /// The application needs a store. The source has one partition, whatever the number of workers; messages of
     /// one sender keep their order. Each frame is one record. Formats with a header (CSV) cannot be used.
     pub fn acknowledged(self) -> Bytes<AckInput> {
         self.with_transport(|tcp| AckInput {

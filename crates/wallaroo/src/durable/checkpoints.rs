@@ -84,6 +84,8 @@ pub(super) struct State {
     /// Tasks that wait for the next settled epoch.
     pub(super) tasks: BTreeMap<u64, task::Waker>,
     pub(super) next_task: u64,
+    /// Threads that wait for it.
+    pub(super) waiting: usize,
     /// The last epoch that needs no commit any more.
     settled: u64,
     /// The epoch that is open.
@@ -147,6 +149,16 @@ impl Shared {
                 return found;
             }
             state = self.wait(state, REST);
+        }
+    }
+
+    /// Messages were read before, and are in the open epoch only now: if somebody waits for one, the epoch may end.
+    fn released(&self) {
+        let state = self.state();
+        let is_waited_for = state.waiting > 0 || !state.tasks.is_empty();
+        drop(state);
+        if is_waited_for {
+            self.ask();
         }
     }
 
@@ -239,6 +251,12 @@ impl Checkpoints {
             if let Some(shared) = asked.upgrade() {
                 shared.state().full = true;
                 shared.news.notify_all();
+            }
+        }));
+        let released = Arc::downgrade(&shared);
+        committer.when_released(Arc::new(move || {
+            if let Some(shared) = released.upgrade() {
+                shared.released();
             }
         }));
         Checkpoints {

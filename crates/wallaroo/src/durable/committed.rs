@@ -37,7 +37,9 @@ impl Committed {
             if let Some(answer) = answer(&state, source, number) {
                 return answer;
             }
+            state.waiting += 1;
             state = self.0.wait(state, REST);
+            state.waiting -= 1;
         }
     }
 

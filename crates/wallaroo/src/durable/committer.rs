@@ -557,6 +557,13 @@ impl Committer {
         self.store.savepoint(name).map(|_| ())
     }
 
+    /// Has a function called whenever messages that waited for the input log are handed on.
+    pub(crate) fn when_released(&self, call: Arc<dyn Fn() + Send + Sync>) {
+        if let Some(logs) = &self.logs {
+            logs.when_released(call);
+        }
+    }
+
     /// What the input logs occupy; 0 where that cannot be told.
     pub(crate) fn input_log_bytes(&self) -> u64 {
         self.logs.as_ref().map_or(0, |logs| logs.bytes())

@@ -21,7 +21,7 @@ use wallaroo_store::plan_check::{Allowed, compare};
 use wallaroo_store::{OpenOptions, Storage, Store, StoreError, storage};
 
 use super::committer::Committer;
-use super::input::{InputLogs, SourceDurability, SourceLog};
+use super::input::{InputLogs, InputPlace, SourceDurability, SourceLog};
 use super::options::StoreOptions;
 use super::staged::Staged;
 use super::stored::resume_from;
@@ -41,8 +41,8 @@ pub(crate) struct Opened {
 pub(crate) struct Place {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) lock: Option<Lock>,
-    /// The directory of the input logs; without one sources that cannot replay are not logged.
-    pub(crate) input: Option<PathBuf>,
+    /// Where the input logs are.
+    pub(crate) input: InputPlace,
     /// Milliseconds since the Unix epoch.
     pub(crate) clock: Box<dyn Fn() -> u64 + Send>,
     /// Numbers that nobody else draws.
@@ -61,7 +61,7 @@ impl Place {
         Ok(Place {
             storage,
             lock,
-            input: input_directory(&with.address),
+            input: input_place(with),
             clock: Box::new(move || clock.now().0 / 1_000_000),
             nonces: Box::new(super::nonce::random),
         })
@@ -110,7 +110,8 @@ pub(crate) fn open_in(
     let loader = loader.map_err(|error| store_error(&error))?;
     let plan = with_stored_names(plan, &commit.plan, &loader, with, store.generation());
     let sink_states = resume_sinks(&mut sinks, &mut store, &commit, &*storage, with)?;
-    let logs = input.map(|root| Arc::new(InputLogs::new(root)));
+    let logs = InputLogs::open(input, &storage, store.generation());
+    let logs = logs.map_err(|error| store_error(&error))?.map(Arc::new);
     if let Some(logs) = &logs {
         for (source, told) in durability {
             // A program runs once, so this is told once.
@@ -376,10 +377,14 @@ fn resume_sinks(
     Ok(states)
 }
 
-/// Where the input logs are: beside the checkpoints, if these are in a directory.
-fn input_directory(address: &str) -> Option<PathBuf> {
-    let path = address.strip_prefix("file://").unwrap_or(address);
-    (!path.contains("://")).then(|| PathBuf::from(path).join("input"))
+/// Where the input logs are: in the store, whatever it is.
+fn input_place(with: &StoreOptions) -> InputPlace {
+    let path = with.address.strip_prefix("file://");
+    let path = path.unwrap_or(&with.address);
+    if path.contains("://") {
+        return InputPlace::Objects(with.log_input_every);
+    }
+    InputPlace::Files(PathBuf::from(path).join("input"))
 }
 
 pub(crate) fn store_error(error: &StoreError) -> Error {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// The shortest time between two checkpoints.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// At most five requests in a second, about 13 million in a month of steady input.
+const LOG_INPUT_EVERY: Duration = Duration::from_millis(200);
 
 /// So often in a row a run goes back to its last commit by itself.
 // With the pauses of 100 ms, doubled each time, about 3 seconds: a connection that is made anew, a file system that stalls.
@@ -28,6 +30,7 @@ pub struct StoreOptions {
     pub(crate) every: Option<Duration>,
     pub(crate) retain: usize,
     pub(crate) recoveries: u32,
+    pub(crate) log_input_every: Duration,
     pub(crate) take_over: bool,
     pub(crate) from: Option<String>,
     pub(crate) savepoint: Option<String>,
@@ -46,6 +49,7 @@ impl StoreOptions {
             every: None,
             retain: 3,
             recoveries: RECOVERIES,
+            log_input_every: LOG_INPUT_EVERY,
             take_over: false,
             from: None,
             savepoint: None,
@@ -79,6 +83,15 @@ impl StoreOptions {
     #[must_use]
     pub fn recoveries(mut self, times: u32) -> Self {
         self.recoveries = times;
+        self
+    }
+
+    /// The time between two objects of the input log, at least, in an object store; default: 200 ms. Messages of sources that cannot
+    /// replay (TCP, channels) are handled when the object with them is there: up to so much later, and the time of a request. In a
+    /// directory messages are logged at once, and this means nothing.
+    #[must_use]
+    pub fn log_input_every(mut self, interval: Duration) -> Self {
+        self.log_input_every = interval.max(SHORTEST);
         self
     }
 

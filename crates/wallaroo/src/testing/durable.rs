@@ -129,7 +129,7 @@ pub fn start(app: App, options: Options, storage: Arc<dyn Storage>) -> Result<Ru
     let place = durable::Place {
         storage,
         lock: None,
-        input: None,
+        input: durable::InputPlace::Nowhere,
         clock: Box::new(move || clock.now().0 / 1_000_000),
         nonces: Box::new(durable::random_nonce),
     };
@@ -160,7 +160,9 @@ pub fn open(
     let place = durable::Place {
         storage: place.storage,
         lock: None,
-        input: place.input,
+        input: place
+            .input
+            .map_or(durable::InputPlace::Nowhere, durable::InputPlace::Files),
         clock: place.clock,
         nonces: place.nonces,
     };

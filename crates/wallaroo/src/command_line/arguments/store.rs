@@ -33,6 +33,7 @@ const ONCE: [&str; 7] = [
 pub(in crate::command_line) struct StoreArguments {
     address: Option<String>,
     every: Option<Duration>,
+    log_input_every: Option<Duration>,
     retain: Option<usize>,
     recoveries: Option<u32>,
     take_over: bool,
@@ -56,6 +57,12 @@ impl StoreArguments {
             matches,
             variable,
         )?;
+        let log_input_every = single(
+            "--log-input-every",
+            "WALLAROO_LOG_INPUT_EVERY",
+            matches,
+            variable,
+        )?;
         let retain = single("--retain", "WALLAROO_RETAIN", matches, variable)?;
         let recoveries = single("--recoveries", "WALLAROO_RECOVERIES", matches, variable)?;
         let take_over = matches.get_flag(id("--take-over"));
@@ -72,6 +79,9 @@ impl StoreArguments {
         Ok(StoreArguments {
             address: address.map(|(_, text)| text),
             every: every.map(|(by, text)| every_of(by, &text)).transpose()?,
+            log_input_every: log_input_every
+                .map(|(by, text)| every_of(by, &text))
+                .transpose()?,
             retain: retain.map(|(by, text)| retain_of(by, &text)).transpose()?,
             recoveries: recoveries
                 .map(|(by, text)| recoveries_of(by, &text))
@@ -114,6 +124,7 @@ impl StoreArguments {
             };
         };
         store.every = self.every.or(store.every);
+        store.log_input_every = self.log_input_every.unwrap_or(store.log_input_every);
         store.retain = self.retain.unwrap_or(store.retain);
         store.recoveries = self.recoveries.unwrap_or(store.recoveries);
         store.take_over |= self.take_over;
@@ -145,6 +156,11 @@ pub(super) fn options() -> Vec<Arg> {
             "--checkpoint-every",
             "TIME",
             "Time between two checkpoints, like 200ms, 5s, 1m [default: 1s; s3: 10s]",
+        ),
+        option(
+            "--log-input-every",
+            "TIME",
+            "In S3: time between two objects of the input log, by which messages of TCP sources are late [default: 200ms]",
         ),
         option(
             "--retain",

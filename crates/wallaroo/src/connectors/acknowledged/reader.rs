@@ -87,7 +87,7 @@ impl<T: Send + 'static> Reader<T> for AckReader<T> {
     fn read(&mut self, intake: &mut Intake<T>) -> Result<Read, ConnectorError> {
         if !self.has_log {
             return Err(ConnectorError::new(
-                "an acknowledged source has to keep what it acknowledges, and the application has no store in a directory",
+                "an acknowledged source has to keep what it acknowledges, and the application has no store",
             )
             .with_help("start it with Options { store: Some(\"./data\".into()), .. }")
             .with_code(Code::StoreNotFound));

@@ -52,12 +52,13 @@ fn read(reader: &mut LoggedReader<u64>, next: &mut u64) -> Result<(Vec<u64>, u64
 
 fn opened(directory: &Path, from: Option<&Position>) -> LoggedReader<u64> {
     let log = SourceLog {
-        logs: Arc::new(InputLogs::new(directory.to_owned())),
+        logs: Arc::new(InputLogs::Files(FileLogs::new(directory.to_owned()))),
         source: "numbers".to_owned(),
     };
     let numbers = Box::new(Numbers::default());
-    log.reader("channel", from, Some(numbers))
-        .expect("it opens")
+    let place = from.map(|from| from.get::<Place>().expect("it is a place"));
+    let next = place.map_or(1, |place| place.next);
+    LoggedReader::open(&log, "channel", next, Some(numbers)).expect("it opens")
 }
 
 /// Who waits for a message of a channel looks at the position within. While the log is read again that must not be where the

@@ -109,10 +109,15 @@ impl Inspector {
         let savepoints = Savepoint::list(&*self.storage)?;
         let mut commits = Vec::new();
         for number in self.log.numbers()?.into_iter().rev() {
+            let found = match self.log.read(number) {
+                // one that somebody has gone back past is of no interest until it is trimmed
+                Err(StoreError::Corrupt { .. }) if !kept.contains(&number) => continue,
+                found => found?,
+            };
             let Some(Found {
                 body: Body::Commit(commit),
                 ..
-            }) = self.log.read(number)?
+            }) = found
             else {
                 continue;
             };

@@ -433,3 +433,71 @@ fn damage_of_every_kept_object_is_found_and_named() {
         }
     }
 }
+
+/// It refused to open, with whatever it was told to go on from: the newest record was read to stand behind it.
+#[test]
+fn a_damaged_newest_record_can_be_passed_by_going_back() {
+    for (damaged, at) in [(1, 3), (1, 30), (1, usize::MAX), (3, 60)] {
+        let memory = Arc::new(Memory::new());
+        let storage = || Arc::clone(&memory) as Arc<dyn Storage>;
+        let (mut store, _) = Store::open(storage(), options(1)).expect("new");
+        let mut last = None;
+        for _ in 0..6 {
+            let commit = write_epoch(&*storage(), &mut store, last.as_ref()).expect("no faults");
+            store.commit(commit.clone()).expect("no faults");
+            last = Some(commit);
+        }
+        let first_generation = store.generation();
+        let newest = store.newest().expect("it has committed");
+        drop(store);
+        for number in (newest + 1 - damaged)..=newest {
+            memory.damage(&format!("log/{number:020}"), |bytes| {
+                if at == usize::MAX {
+                    bytes.clear();
+                } else {
+                    bytes[at] ^= 1;
+                }
+            });
+        }
+        let objects = memory.objects();
+        let error = Store::open(storage(), options(2)).expect_err("the newest is damaged");
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        let back_to = |number: u64, run: u128| OpenOptions {
+            base: Some(StartFrom::Number(number)),
+            ..options(run)
+        };
+        // neither the damaged one, nor one that the newest that can be read has given up
+        for number in [newest, 1] {
+            let error = Store::open(storage(), back_to(number, 3)).expect_err("not kept");
+            assert!(matches!(error, StoreError::NotFound { .. }), "{error}");
+        }
+        assert_eq!(memory.objects(), objects, "nothing was changed");
+
+        let base = newest - damaged;
+        let (mut store, found) = Store::open(storage(), back_to(base, 4)).expect("it is kept");
+        let found = found.expect("there is a base");
+        assert_eq!(found.number, base);
+        assert!(store.generation() > first_generation);
+        let mut last = found.commit;
+        assert_eq!(last.epoch, 6 - damaged);
+        for _ in 0..4 {
+            last = write_epoch(&*storage(), &mut store, Some(&last)).expect("no faults");
+            store.commit(last.clone()).expect("it is the owner");
+            store.collect_garbage(&BTreeSet::new()).expect("no faults");
+        }
+        let (mut next, found) = Store::open(storage(), options(5)).expect("nothing is damaged");
+        assert_eq!(found.expect("there are commits").commit.epoch, last.epoch);
+        let late = write_epoch(&*storage(), &mut store, Some(&last)).expect("no faults");
+        let refused = store.commit(late).expect_err("it was followed");
+        assert!(matches!(refused, CommitError::Fenced(_)), "{refused}");
+        let inspector = Inspector::open(storage()).expect("a store");
+        let listed = inspector.commits().expect("what was passed is passed");
+        assert_eq!(listed.first().map(|commit| commit.epoch), Some(last.epoch));
+        last = write_epoch(&*storage(), &mut next, Some(&last)).expect("no faults");
+        next.commit(last).expect("it is the owner");
+        next.trim(1).expect("no faults");
+        Inspector::open(storage())
+            .and_then(|inspector| inspector.verify())
+            .expect("it can be verified");
+    }
+}

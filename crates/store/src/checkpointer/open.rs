@@ -219,7 +219,7 @@ impl Bases<'_> {
             let numbers: Vec<String> = kept.iter().map(u64::to_string).collect();
             return Err(self.not_found(format!("kept commit {base}"), "commits", &numbers));
         }
-        // one that is damaged is a reason to go back
+        // one that is damaged is a reason to go back; sinks find out by themselves whether they are beyond the base
         let newest = head.and_then(|head| self.log.read(head).ok().flatten());
         let newest = newest.as_ref().and_then(|found| match &found.body {
             Body::Commit(commit) => Some(&**commit),

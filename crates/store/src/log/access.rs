@@ -225,7 +225,16 @@ impl Log {
                 let previous = tail.as_ref().map_or(0, |tail| tail.checksum);
                 bytes = self.encode(&fence, previous, &body(tail.as_ref(), &fence)?)?;
             }
-            let (answer, found) = self.answer(ask, &bytes, &mut failure)?;
+            let asked = self.answer(ask, &bytes, &mut failure);
+            let (answer, found) = match (asked, ask) {
+                (Err(error @ StoreError::Corrupt { .. }), Ask::Read(number))
+                    if opening.passes_tail() =>
+                {
+                    let stand_in = self.stand_in(number, error)?;
+                    (Answer::Found(Some(stand_in.entry)), Some(stand_in))
+                }
+                (asked, _) => asked?,
+            };
             if found.is_some() {
                 tail = found;
             }
@@ -241,6 +250,48 @@ impl Log {
                 }
             }
         }
+    }
+
+    /// What stands for a damaged newest record when somebody goes back to before it: as a fence behind the newest record that can be
+    /// read, with what that one keeps.
+    ///
+    /// Each record has at most one generation more than the one before it, so with one more per number, there or trimmed, it
+    /// is not below that of the damaged one.
+    fn stand_in(&self, number: u64, error: StoreError) -> Result<Found, StoreError> {
+        let numbers = self.numbers()?;
+        for before in numbers.into_iter().rev().filter(|before| *before < number) {
+            let found = match self.read(before) {
+                Ok(Some(found)) => found,
+                Ok(None) | Err(StoreError::Corrupt { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let bytes = self.storage.read(&record::name(number))?;
+            let bytes = bytes.unwrap_or_default();
+            let base = found.entry.head();
+            let keeps = match found.body {
+                Body::Fence(fence) => fence.keeps,
+                Body::Commit(commit) => commit.keeps,
+            };
+            return Ok(Found {
+                entry: Entry {
+                    number,
+                    generation: found.entry.generation + (number - before),
+                    nonce: 0,
+                    kind: Kind::Fence,
+                    follows: base,
+                },
+                body: Body::Fence(Fence {
+                    base,
+                    keeps,
+                    time_ms: 0,
+                    process: String::new(),
+                }),
+                checksum: record::checksum(&bytes),
+                previous: found.checksum,
+                bytes: bytes.len() as u64,
+            });
+        }
+        Err(error)
     }
 
     /// Whether a record is the newest of all.

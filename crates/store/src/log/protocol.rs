@@ -235,6 +235,16 @@ impl Opening {
         }
     }
 
+    /// Whether it asks for the newest record only to stand behind it, and goes on from another. A record that cannot be read may be
+    /// answered with one that has its number, and a generation that is not below its own.
+    #[must_use]
+    pub fn passes_tail(&self) -> bool {
+        matches!(
+            (self.state, self.base),
+            (OpenState::ReadTail(_), Base::Number(_))
+        )
+    }
+
     /// Takes the answer to [`Self::ask`].
     ///
     /// # Panics

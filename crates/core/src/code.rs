@@ -107,6 +107,8 @@ codes! {
     Resources = 603,
     /// A run was stopped with a time limit, and had not ended by then.
     Undrained = 604,
+    /// The process occupies more memory than it may.
+    MemoryLimit = 605,
     /// The store cannot be read or written.
     StoreAccess = 701,
     /// An object of the store does not hold what was written.

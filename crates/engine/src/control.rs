@@ -84,6 +84,8 @@ pub(crate) struct Control {
     stash: Stash,
     /// The last epoch in which sources may read.
     last_read: AtomicU64,
+    /// Sources read nothing, in no epoch.
+    held: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
@@ -120,6 +122,7 @@ impl Control {
             waiting: (0..=levels).map(|_| AtomicBool::new(false)).collect(),
             stash: Stash::new(limits.queued_bytes),
             last_read: AtomicU64::new(u64::MAX),
+            held: AtomicBool::new(false),
             wakers: Mutex::new(Vec::new()),
             limits,
             clock,
@@ -173,9 +176,17 @@ impl Control {
         self.wake_all();
     }
 
+    /// Lets sources read nothing at all, or lets them read again.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+        self.wake_all();
+    }
+
     /// Whether sources may read in an epoch. If not, all workers are woken when they may.
     pub(crate) fn may_read(&self, epoch: Epoch) -> bool {
-        u64::from(epoch.0) <= self.last_read.load(Ordering::Acquire) && !self.holds(epoch)
+        u64::from(epoch.0) <= self.last_read.load(Ordering::Acquire)
+            && !self.held.load(Ordering::Acquire)
+            && !self.holds(epoch)
     }
 
     /// Whether work on an epoch has to wait until less is stashed. If so, all workers are woken then.

@@ -160,6 +160,12 @@ pub enum Failure {
         /// Bytes that were queued between stages, and in front of sinks.
         queued_bytes: usize,
     },
+    /// The process occupies more memory than it may.
+    #[error("{error}")]
+    Memory {
+        /// How much, and what to do.
+        error: String,
+    },
     /// Threads or other resources cannot be had.
     #[error("cannot start the workers: {error}; check the limits on threads and memory")]
     Resources {
@@ -203,6 +209,7 @@ impl Failure {
             | Failure::Value { .. }
             | Failure::State { .. }
             | Failure::Store { .. }
+            | Failure::Memory { .. }
             | Failure::Undrained { .. } => false,
         }
     }
@@ -220,6 +227,7 @@ impl Failure {
             Failure::State { .. } => Code::StateCodec,
             Failure::Load { code, .. } | Failure::Store { code, .. } => *code,
             Failure::Undrained { .. } => Code::Undrained,
+            Failure::Memory { .. } => Code::MemoryLimit,
             Failure::Resources { .. } => Code::Resources,
             Failure::Bug { .. } => Code::Bug,
         }

@@ -166,6 +166,7 @@ struct Steering {
     control: Option<Arc<Control>>,
     stop: bool,
     hold_after: Option<Epoch>,
+    held: bool,
     rescale: Option<NonZeroUsize>,
     workers: usize,
     outcome: Option<Outcome>,
@@ -218,6 +219,7 @@ impl Inner {
         steering.control = Some(Arc::clone(control));
         steering.workers = workers.get();
         control.hold_after(steering.hold_after);
+        control.hold(steering.held);
         if steering.stop {
             control.stop();
         }
@@ -255,6 +257,14 @@ impl Inner {
         is_to_go_on(&steering)
     }
 
+    fn hold(&self, held: bool) {
+        let mut steering = unpoisoned(&self.steering);
+        steering.held = held;
+        if let Some(control) = &steering.control {
+            control.hold(held);
+        }
+    }
+
     fn fail(&self, failure: Failure) {
         let mut steering = unpoisoned(&self.steering);
         match &steering.control {
@@ -288,6 +298,13 @@ impl RunHandle {
     pub fn hold_after(&self, epoch: Option<Epoch>) {
         if let Some(inner) = self.inner.upgrade() {
             inner.hold_after(epoch);
+        }
+    }
+
+    /// Lets sources read nothing, whatever [`RunHandle::hold_after`] says, until it is called with `false`.
+    pub fn hold(&self, held: bool) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.hold(held);
         }
     }
 

@@ -16,6 +16,7 @@ use wallaroo_engine::{Body, Limits, NodeCode, Recovery, Run, StartError};
 use crate::durable::{self, Checkpoints, Place, StoreOptions};
 use crate::error::Error;
 use crate::graph::{Built, GraphNode, program};
+use crate::memory::Guard;
 use crate::running::Running;
 use crate::status_page;
 use crate::stream::Pipeline;
@@ -59,6 +60,9 @@ pub struct Options {
     pub limits: Limits,
     /// Where `/health`, `/status` and `/metrics` are served: an address of this machine such as `127.0.0.1:7080`. Default: nowhere.
     pub status: Option<SocketAddr>,
+    /// How much memory the process may occupy, in bytes. From nine tenths of it on sources wait for what is on its way; if that does
+    /// not help the application ends, with what was handled committed (WAL-0605). Default: no limit. Linux only.
+    pub memory_limit: Option<u64>,
     /// Where checkpoints are kept, so that the application goes on after a failure where it was. Default: nowhere.
     pub store: Option<StoreOptions>,
     /// After this time in one call, a function is told to be stuck: in the log (WAL-0503), and in
@@ -97,6 +101,7 @@ impl Default for Options {
             key_groups: KeyGroupCount::default(),
             limits: Limits::default(),
             status: None,
+            memory_limit: None,
             store: None,
             stuck_after: wallaroo_engine::Options::default().stuck_after,
         }
@@ -176,8 +181,10 @@ impl App {
             let status = options
                 .status
                 .map(|at| status_page::serve(at, &plan, run.handle(), None));
+            let guard = options.memory_limit;
+            let guard = guard.map(|limit| Guard::start(limit, run.handle(), None));
             let running = Running::new(run, senders, None, status.transpose()?);
-            return Ok((running, body));
+            return Ok((running.guarded(guard.transpose()?), body));
         };
         let opened = match place {
             Some(place) => durable::open_in(place, &program, &durability, &options, store)?,
@@ -204,8 +211,10 @@ impl App {
             .status
             .map(|at| status_page::serve(at, &plan, run.handle(), view()));
         let status = status.transpose()?;
+        let guard = options.memory_limit;
+        let guard = guard.map(|limit| Guard::start(limit, run.handle(), view()));
         let running = Running::new(run, senders, Some(checkpoints), status);
-        Ok((running, body))
+        Ok((running.guarded(guard.transpose()?), body))
     }
 
     /// The names of the sources and those of the sinks, each with the address it has, if it can have another.

@@ -37,7 +37,7 @@ impl App {
     /// Runs the application as a program: with the options of its command line, until its input has ended or it is
     /// told to stop.
     ///
-    /// Options are `--workers N|auto`, `--in NAME=ADDRESS`, `--out NAME=ADDRESS`, `--log LEVEL`, and `--store ADDRESS` with
+    /// Options are `--workers N|auto`, `--in NAME=ADDRESS`, `--out NAME=ADDRESS`, `--log LEVEL`, `--status ADDRESS`, and `--store ADDRESS` with
     /// those of the store, or environment variables like `WALLAROO_WORKERS` and `WALLAROO_STORE`; `--help` explains them
     /// and lists the sources and sinks. The log goes to the standard error.
     ///
@@ -119,6 +119,14 @@ impl App {
             let store = options.store.as_ref().map(|store| store.address.clone());
             let running = Arc::new(self.start(options)?);
             signals.started(&running);
+            if let Some(address) = running.status_address()
+                && log::is_on()
+            {
+                say(
+                    &program.name,
+                    format_args!("status at http://{address}/status"),
+                );
+            }
             if let Some((store, checkpoints)) = store.zip(running.checkpoints())
                 && log::is_on()
             {

@@ -105,6 +105,7 @@ impl From<&Failure> for Error {
             | Failure::Sink { .. }
             | Failure::Store { .. }
             | Failure::Undrained { .. }
+            | Failure::Memory { .. }
             | Failure::Resources { .. } => ErrorKind::Unavailable,
             Failure::Bug { .. } => ErrorKind::Bug,
         };

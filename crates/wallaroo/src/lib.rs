@@ -58,6 +58,7 @@ mod error;
 mod graph;
 #[doc(hidden)]
 pub mod host;
+mod memory;
 mod message;
 mod output;
 mod running;

@@ -18,6 +18,7 @@ use crate::connectors::{Sender, TrySendError};
 use crate::durable::{self, CheckpointStatus, Checkpoints, Committed};
 use crate::error::{Error, ErrorKind};
 use crate::graph::AnySender;
+use crate::memory::Guard;
 
 /// A running application. Made by [`App::start`](crate::App::start).
 ///
@@ -41,6 +42,8 @@ pub struct Running {
     run: Run,
     senders: BTreeMap<String, AnySender>,
     checkpoints: Option<Checkpoints>,
+    /// Kept for its end.
+    _memory: Option<Guard>,
     /// Behind a lock only so that this can be shared.
     status: Option<(SocketAddr, Mutex<Console>)>,
 }
@@ -56,6 +59,7 @@ impl Running {
             run,
             senders,
             checkpoints,
+            _memory: None,
             status: status.map(|console| (console.address(), Mutex::new(console))),
         }
     }
@@ -72,6 +76,12 @@ impl Running {
         if let Some(checkpoints) = &self.checkpoints {
             checkpoints.give_up();
         }
+    }
+
+    /// The same, with its memory watched.
+    pub(crate) fn guarded(mut self, guard: Option<Guard>) -> Self {
+        self._memory = guard;
+        self
     }
 
     /// Where the status is served; none unless [`Options::status`](crate::Options::status) is set.

@@ -26,6 +26,9 @@ pub fn program(path: &str) -> Command {
         "WALLAROO_STORE",
         "WALLAROO_CHECKPOINT_EVERY",
         "WALLAROO_RETAIN",
+        "WALLAROO_STATUS",
+        "WALLAROO_MEMORY_LIMIT",
+        "WALLAROO_LOG_INPUT_EVERY",
     ] {
         command.env_remove(name);
     }

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind as Misuse};
@@ -32,8 +33,8 @@ Addresses:
   stdout:, discard:              for sinks
 
 Environment, where the command line says nothing:
-  WALLAROO_WORKERS, WALLAROO_LOG, WALLAROO_STORE, WALLAROO_CHECKPOINT_EVERY, WALLAROO_RETAIN,
-  and with commas between several WALLAROO_IN, WALLAROO_OUT";
+  WALLAROO_WORKERS, WALLAROO_LOG, WALLAROO_STATUS, WALLAROO_MEMORY_LIMIT, WALLAROO_STORE,
+  WALLAROO_CHECKPOINT_EVERY, WALLAROO_LOG_INPUT_EVERY, WALLAROO_RETAIN, and with commas between several WALLAROO_IN, WALLAROO_OUT";
 
 /// What the command line knows of the application.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub(super) struct Arguments {
     pub(super) workers: NonZeroUsize,
     pub(super) redirections: Vec<Redirection>,
     pub(super) log: Targets,
+    status: Option<SocketAddr>,
+    memory_limit: Option<u64>,
     store: StoreArguments,
 }
 
@@ -72,6 +75,8 @@ impl Arguments {
     pub(super) fn over(&mut self, defaults: Options) -> Result<Options, Error> {
         Ok(Options {
             workers: self.workers,
+            status: self.status.or(defaults.status),
+            memory_limit: self.memory_limit.or(defaults.memory_limit),
             store: std::mem::take(&mut self.store).over(defaults.store)?,
             ..defaults
         })
@@ -159,14 +164,60 @@ pub(super) fn parse(
         })?,
         None => log::filter(log::DEFAULT_LEVEL).expect("the default is a level"),
     };
+    let status = single("--status", "WALLAROO_STATUS", &matches, variable)?;
+    let status = status.map(|(given_by, text)| status_of(given_by, &text));
+    let memory = single(
+        "--memory-limit",
+        "WALLAROO_MEMORY_LIMIT",
+        &matches,
+        variable,
+    )?;
+    let memory_limit = memory.map(|(given_by, text)| memory_of(given_by, &text));
     let mut redirections = redirections(Side::In, &matches, variable)?;
     redirections.extend(self::redirections(Side::Out, &matches, variable)?);
     Ok(Request::Run(Box::new(Arguments {
         workers,
         redirections,
         log,
+        status: status.transpose()?,
+        memory_limit: memory_limit.transpose()?,
         store: StoreArguments::read(&matches, variable)?,
     })))
+}
+
+fn status_of(given_by: &str, text: &str) -> Result<SocketAddr, Error> {
+    text.parse().map_err(|_| {
+        misuse(format!(
+            "{given_by} is {text:?}: expected an address of this machine and a port, like 127.0.0.1:7080 or [::1]:7080"
+        ))
+    })
+}
+
+fn memory_of(given_by: &str, text: &str) -> Result<u64, Error> {
+    if text == "auto" {
+        // A tenth is left to what the system counts beside the process.
+        let available = crate::memory::available().map(|bytes| bytes / 10 * 9);
+        return available.ok_or_else(|| {
+            misuse(format!("{given_by} is \"auto\", and this system does not tell how much memory there is; give a size like 2GiB"))
+        });
+    }
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "KiB" => Some(10),
+        "MiB" => Some(20),
+        "GiB" => Some(30),
+        _ => None,
+    };
+    let number = number.parse::<u64>().ok().filter(|number| *number > 0);
+    let bytes = number
+        .zip(shift)
+        .and_then(|(number, shift)| number.checked_mul(1 << shift));
+    bytes.ok_or_else(|| {
+        misuse(format!(
+            "{given_by} is {text:?}: expected a whole number with KiB, MiB or GiB, like 2GiB, or \"auto\""
+        ))
+    })
 }
 
 /// What is wrong with the command line, in one line.
@@ -218,6 +269,18 @@ fn command(program: &Program) -> Command {
         )
         .arg(redirection(Side::In, "Read the source NAME from ADDRESS instead; may be repeated".to_owned()))
         .arg(redirection(Side::Out, "Write the sink NAME to ADDRESS instead; may be repeated".to_owned()))
+        .arg(
+            Arg::new("status")
+                .long("status")
+                .value_name("ADDRESS")
+                .help("Serve /health, /status and /metrics at this address of this machine, like 127.0.0.1:7080"),
+        )
+        .arg(
+            Arg::new("memory-limit")
+                .long("memory-limit")
+                .value_name("SIZE|auto")
+                .help("Memory that the process may occupy, like 2GiB; \"auto\" for nine tenths of what there is [default: no limit]"),
+        )
         .arg(
             Arg::new("log")
                 .long("log")

@@ -217,6 +217,23 @@ impl CheckpointView {
         status.uncommitted = self.0.collector.waiting();
         status
     }
+
+    /// Lets the open epoch end; returns it.
+    pub(crate) fn begin_commit(&self) -> u64 {
+        self.0.ask();
+        self.0.state().open
+    }
+
+    /// Whether an epoch needs no commit any more.
+    pub(crate) fn is_committed(&self, epoch: u64) -> bool {
+        let mut state = self.0.state();
+        let is_settled = state.settled >= epoch;
+        // Asked again, should the question have come between two epochs.
+        state.wanted |= !is_settled && state.open == epoch;
+        drop(state);
+        self.0.news.notify_all();
+        is_settled
+    }
 }
 
 impl Checkpoints {

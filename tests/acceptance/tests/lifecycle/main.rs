@@ -3,6 +3,7 @@
 mod building;
 mod draining;
 mod idle_readers;
+mod memory;
 mod rescaling;
 mod restarting;
 mod sending;

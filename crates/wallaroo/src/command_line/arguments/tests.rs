@@ -232,3 +232,45 @@ fn an_unknown_option_is_answered_with_the_right_one() {
         "WAL-0201: a value is required for '--in <NAME=ADDRESS>' but none was supplied; --help lists all options"
     );
 }
+
+#[test]
+fn status_and_memory_limit_stand_over_those_of_the_program() {
+    let options = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let defaults = Options {
+            memory_limit: Some(7),
+            ..Options::default()
+        };
+        let options = run(arguments, variables).over(defaults);
+        let options = options.expect("they are right");
+        let status = options.status.map(|address| address.to_string());
+        (status, options.memory_limit)
+    };
+    assert_eq!(options(&[], &[]), (None, Some(7)));
+    let given = ["--status", "127.0.0.1:7080", "--memory-limit", "2GiB"];
+    let expected = (Some("127.0.0.1:7080".to_owned()), Some(2 << 30));
+    assert_eq!(options(&given, &[("WALLAROO_STATUS", "x")]), expected);
+    let variables = [
+        ("WALLAROO_STATUS", "[::1]:0"),
+        ("WALLAROO_MEMORY_LIMIT", "512MiB"),
+    ];
+    let expected = (Some("[::1]:0".to_owned()), Some(512 << 20));
+    assert_eq!(options(&[], &variables), expected);
+    #[cfg(target_os = "linux")]
+    assert!(options(&["--memory-limit", "auto"], &[]).1 > Some(1 << 20));
+}
+
+#[test]
+fn what_is_no_status_address_or_size_is_told() {
+    for text in ["7080", "localhost", "localhost:7080", "127.0.0.1"] {
+        let expected = format!(
+            "WAL-0201: --status is {text:?}: expected an address of this machine and a port, like 127.0.0.1:7080 or [::1]:7080"
+        );
+        assert_eq!(error(&["--status", text], &[]), expected);
+    }
+    for text in ["2", "0GiB", "2GB", "2 GiB", "x", "99999999999GiB"] {
+        let expected = format!(
+            "WAL-0201: --memory-limit is {text:?}: expected a whole number with KiB, MiB or GiB, like 2GiB, or \"auto\""
+        );
+        assert_eq!(error(&["--memory-limit", text], &[]), expected);
+    }
+}

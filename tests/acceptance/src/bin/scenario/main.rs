@@ -16,6 +16,7 @@ mod idle_source;
 mod large_message;
 mod letters;
 mod long_texts;
+mod memory;
 mod pressure;
 mod rejected;
 mod rekeys;
@@ -34,6 +35,9 @@ fn main() {
     }
     if std::env::var_os(acknowledged::ADDRESS).is_some() {
         return acknowledged::run();
+    }
+    if std::env::var_os(memory::DIRECTORY).is_some() {
+        return memory::run();
     }
     let [scenario, workers] = arguments.as_slice() else {
         panic!("give the name of a scenario and a number of workers, not {arguments:?}");

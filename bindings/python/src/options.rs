@@ -40,6 +40,9 @@ pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Options> {
             ))
         })?);
     }
+    if let Some(bytes) = spec.optional("memory_limit")? {
+        options.memory_limit = Some(bytes.extract()?);
+    }
     if let Some(limit) = spec.optional("stuck_after")? {
         options.stuck_after = duration(&limit, "stuck_after")?;
     }
@@ -66,6 +69,12 @@ fn store(spec: &Spec<'_>) -> PyResult<Option<StoreOptions>> {
     let mut store = StoreOptions::new(address);
     if let Some(interval) = spec.optional("checkpoint_every")? {
         store = store.every(duration(&interval, "checkpoint_every")?);
+    }
+    if let Some(interval) = spec.optional("log_input_every")? {
+        store = store.log_input_every(duration(&interval, "log_input_every")?);
+    }
+    if let Some(times) = spec.optional("recoveries")? {
+        store = store.recoveries(times.extract()?);
     }
     if let Some(count) = spec.optional("retain")? {
         store = store.retain(count.extract()?);

@@ -23,6 +23,10 @@ class Options(TypedDict, total=False):
     """Seconds between two checkpoints, at least; 1 in a directory, 10 in S3."""
     retain: int
     """How many checkpoints are kept beside savepoints; 3."""
+    recoveries: int
+    """How often in a row the application goes back to its last commit by itself when a source or sink fails; 5."""
+    log_input_every: float
+    """Seconds between two objects of the input log in S3, at least; 0.2."""
     take_over: bool
     """Take the store from a process that has it open and cannot be stopped."""
     from_checkpoint: str | int
@@ -45,6 +49,8 @@ class Options(TypedDict, total=False):
     """Executors of user code; 1 for now."""
     key_groups: int
     """Into how many groups keys are divided; 1,024. It never changes once there is a store."""
+    memory_limit: int
+    """Bytes that the process may occupy, before sources wait and then the application ends; no limit by default."""
     stuck_after: float
     """Seconds after which a call that has not returned is told in the log; 5."""
 

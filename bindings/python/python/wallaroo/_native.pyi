@@ -17,6 +17,7 @@ __all__ = [
     "encode_state",
     "key_bytes",
     "key_hash",
+    "look",
     "prepare",
     "run_test",
 ]

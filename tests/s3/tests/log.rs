@@ -68,12 +68,12 @@ fn unclear_answers_are_settled() {
             after_per_mille: 150,
             ..Faults::default()
         };
-        let faulty = Arc::new(Faulty::new(storage(&address), faults));
+        let faulty: Arc<dyn Storage> = Arc::new(Faulty::new(storage(&address), faults));
         let mut tries = 0;
         let (mut store, found) = loop {
             // another try is another process
             tries += 1;
-            match Store::open(faulty.clone(), options(process << 16 | tries)) {
+            match Store::open(Arc::clone(&faulty), options(process << 16 | tries)) {
                 Ok(opened) => break opened,
                 Err(StoreError::Storage(_)) if tries < 100 => {}
                 Err(error) => panic!("{error}"),

@@ -98,6 +98,9 @@ impl BlockBuilder {
     }
 
     /// The whole block, to be written at `offset` of a file of which `synced` bytes are on the disk.
+    ///
+    /// # Panics
+    /// When it has 4 GiB or more.
     pub fn finish(&mut self, offset: u64, synced: u64) -> &[u8] {
         self.reopen();
         let payload = self.bytes.len() - HEADER_BYTES;

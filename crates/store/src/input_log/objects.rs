@@ -185,6 +185,9 @@ impl ObjectLog {
     }
 
     /// What is to become the next object.
+    ///
+    /// # Panics
+    /// When its names or its table have 4 GiB or more.
     #[must_use]
     pub fn prepare(&self, sections: &[Section], nonce: u128) -> Prepared {
         let number = self.state().next;

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from wallaroo import testing
 
 ROOT = Path(__file__).parents[3] / "tests" / "conformance"

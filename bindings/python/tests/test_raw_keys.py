@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import wallaroo
 
 KEYS = [
@@ -53,7 +54,9 @@ def found(path: Path, lines: list[str]) -> list[tuple[Any, Any]]:
 
 @pytest.mark.parametrize(("line", "key"), KEYS)
 def test_a_key_in_raw_json_is_what_the_decoder_finds(tmp_path: Path, line: str, key: object) -> None:
-    assert [(type(of_raw), of_raw, decoded) for of_raw, decoded in found(tmp_path / "in.jsonl", [line])] == [(type(key), key, key)]
+    assert [(type(of_raw), of_raw, decoded) for of_raw, decoded in found(tmp_path / "in.jsonl", [line])] == [
+        (type(key), key, key)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ class Options(TypedDict, total=False):
     """How to run an application; all of it may be left out."""
 
     store: str | os.PathLike[str] | None
-    """Where checkpoints are kept: a directory, or ``s3://BUCKET/PREFIX`` where the module is built with S3. By default nowhere."""
+    """Where checkpoints are kept: a directory, or ``s3://BUCKET/PREFIX`` if the module has S3 built in. By default nowhere."""
     checkpoint_every: float
     """Seconds between two checkpoints, at least; 1 in a directory, 10 in S3."""
     retain: int

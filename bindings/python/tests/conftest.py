@@ -6,16 +6,22 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-#: The root of the repository.
-ROOT = Path(__file__).parents[3]
+from programs import Program
 
-#: Runs a program as a user does, in a directory of its own; bounded in time.
-Program = Callable[..., "subprocess.CompletedProcess[str]"]
+# Machines are busy at times; how long an example takes says nothing.
+hypothesis.settings.register_profile(
+    "wallaroo", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("wallaroo")
+
+# Programs for type checkers, and programs that tests run: nothing there is a test.
+collect_ignore = ["typing", "classic_programs"]
 
 
 @pytest.fixture

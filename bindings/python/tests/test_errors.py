@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import wallaroo
-from conftest import Program
+from programs import Program
 from wallaroo import App, Context, DeadLetter, State, encoder, file, file_sink, lines, memory, source
 from wallaroo.testing import run
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import ROOT
+from programs import ROOT
 from wallaroo import App, Context, DeadLetter, State, csv, file, json, key_bytes, key_hash, memory, source
 from wallaroo.testing import run
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import wallaroo
-from conftest import ROOT, Program
+from programs import ROOT, Program
 
 
 def test_all_names_exist_and_are_sorted() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import wallaroo
-from conftest import Program
+from programs import Program
 from wallaroo import App, Context, MemorySink, Pipeline, channel, memory, source
 from wallaroo._logging import logger_of
 
@@ -350,24 +350,24 @@ def test_every_logger_of_the_engine_is_below_wallaroo(target: str, name: str) ->
     assert logger_of(target) == name
 
 
-def test_a_stuck_handler_is_told_in_the_log_with_its_stage(engine_log: pytest.LogCaptureFixture) -> None:
+def test_a_stuck_handler_is_told_in_the_status_and_in_the_log(engine_log: pytest.LogCaptureFixture) -> None:
+    started = threading.Event()
     told = threading.Event()
 
-    class Look(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if 'stage "wait"' in record.getMessage():
-                told.set()
-
     def wait(number: int) -> None:
-        time.sleep(0.3)
+        started.set()
+        assert told.wait(60)
 
-    handler = Look()
-    logging.getLogger("wallaroo").addHandler(handler)
-    try:
-        App("stuck", source("numbers", [1]).to(wait).end()).run(stuck_after=0.05)
-    finally:
-        logging.getLogger("wallaroo").removeHandler(handler)
-    assert told.is_set()
+    with App("stuck", source("numbers", [1]).to(wait).end()).start(stuck_after=0.05) as running:
+        assert started.wait(60)
+        until = time.monotonic() + 60
+        while not running.status()["stuck"] and time.monotonic() < until:
+            time.sleep(0.01)
+        (stuck,) = running.status()["stuck"]
+        assert 'stage "wait"' in stuck
+        told.set()
+        assert running.wait(60)
+    assert 'at=stage "wait", source "numbers", 0, record 1' in engine_log.text
 
 
 # Programs

@@ -18,6 +18,7 @@ use wallaroo_store::lock::Lock;
 use wallaroo_store::object_name::ObjectKind;
 use wallaroo_store::outbox::{OutboxMeta, SinkRows, write_outbox};
 use wallaroo_store::segment::{SegmentMeta, write_segment};
+use wallaroo_store::storage::ErrorKind;
 use wallaroo_store::{Storage, Store, StoreError};
 
 use super::collector::EpochData;
@@ -372,6 +373,10 @@ impl Committer {
                 error: error.to_string(),
             })),
             Err(CommitError::Store(error)) => Err(error.into()),
+            // Whether it is committed, the next start finds out.
+            Err(CommitError::Unsettled {
+                cause: Some(cause), ..
+            }) if cause.kind == ErrorKind::Broken => Err(StoreError::Storage(cause).into()),
             Err(error @ CommitError::Unsettled { .. }) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
                 let text = format!("{error}{}", cause.unwrap_or_default());

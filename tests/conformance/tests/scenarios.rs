@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use wallaroo::testing::{Test, seeds};
@@ -17,6 +17,7 @@ use wallaroo_conformance::scenario::{self, Expected, Letter, Run, Scenario};
 use wallaroo_conformance::states::{Account, Session, Total};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+const STEP: Duration = Duration::from_millis(1);
 const WORKERS: [usize; 2] = [1, 2];
 
 #[test]
@@ -116,10 +117,11 @@ fn process(what: &str, arguments: &[String], directory: &Path, run: &Run) -> Out
     for _ in 0..run.kills {
         let before = size();
         let mut child = start(arguments);
-        let began = Instant::now();
+        let mut waited = Duration::ZERO;
         while size() == before && child.try_wait().expect("it can be waited for").is_none() {
-            assert!(began.elapsed() < PATIENCE, "{what}: nothing comes out");
-            std::thread::park_timeout(Duration::from_millis(1));
+            assert!(waited < PATIENCE, "{what}: nothing comes out");
+            std::thread::park_timeout(STEP);
+            waited += STEP;
         }
         assert!(size() >= before, "{what}: it began anew, or took rows back");
         child.kill().expect("it can be killed");

@@ -30,7 +30,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy to `server` that spoils a tenth of the requests in each of the two ways.
+    /// A proxy to `server` that spoils one of twenty requests in each of the two ways.
     ///
     /// # Panics
     /// When it cannot listen.
@@ -43,7 +43,7 @@ impl Proxy {
         spawn(move || {
             let mut random = Random(seed);
             for client in listener.incoming().flatten() {
-                let fate = match random.between(0, 9) {
+                let fate = match random.between(0, 19) {
                     0 => Fate::CutRequest(random.between(1, 2000) as usize),
                     1 => Fate::NoAnswer,
                     _ => Fate::Good,

@@ -11,6 +11,8 @@ use wallaroo_s3::server::{BUCKET, Server};
 use wallaroo_s3::wait_for;
 
 const COUNT: u64 = 30_000;
+/// Where each commit takes a second.
+const SLOW_COUNT: u64 = 6_000;
 /// Not half way: an application that is to be met at work.
 const ENDLESS: u64 = u64::MAX;
 
@@ -30,19 +32,20 @@ fn start(
     Application::start(directory, count, 1, endpoint, &arguments)
 }
 
-fn checked(directory: &Path) {
+fn checked(directory: &Path, count: u64) {
     for file in [COMMITTED, AT_ONCE] {
-        check(&directory.join(file), COUNT).expect("every message is counted once");
+        check(&directory.join(file), count).expect("every message is counted once");
     }
+}
+
+fn has_rows(directory: &Path, rows: usize) -> bool {
+    let text = std::fs::read(directory.join(COMMITTED)).unwrap_or_default();
+    text.iter().filter(|byte| **byte == b'\n').count() > rows
 }
 
 /// Waits until so many rows are committed.
 fn wait_for_rows(directory: &Path, rows: usize) {
-    wait_for("committed rows", || {
-        let text = std::fs::read(directory.join(COMMITTED)).unwrap_or_default();
-        let found = text.iter().filter(|byte| **byte == b'\n').count();
-        (found > rows).then_some(())
-    });
+    wait_for("committed rows", || has_rows(directory, rows).then_some(()));
 }
 
 #[test]
@@ -69,7 +72,7 @@ fn killed_at_random_it_counts_every_message_once() {
     let (status, errors) = start(directory.path(), COUNT, server.address(), &[]).end();
     assert!(status.success(), "{errors}");
     assert!(kills > 3, "{kills} kills");
-    checked(directory.path());
+    checked(directory.path(), COUNT);
 }
 
 #[test]
@@ -77,12 +80,19 @@ fn behind_a_bad_network_it_counts_every_message_once() {
     let server = Server::start();
     let proxy = Proxy::to(server.address(), 41);
     let directory = tempfile::tempdir().expect("a directory");
-    let application = start(directory.path(), COUNT, proxy.address(), &[]);
-    wait_for_rows(directory.path(), 1000);
-    application.kill();
+    let start = || start(directory.path(), SLOW_COUNT, proxy.address(), &[]);
     // the way to the store may be bad at the moment of a start: a supervisor starts it again
+    let mut application = start();
+    wait_for("committed rows", || {
+        if application.has_ended() {
+            let (_, errors) = std::mem::replace(&mut application, start()).end();
+            assert!(errors.contains("WAL-0701"), "{errors}");
+        }
+        has_rows(directory.path(), 1000).then_some(())
+    });
+    assert!(application.kill(), "it was at work");
     wait_for("a start that succeeds", || {
-        let (status, errors) = start(directory.path(), COUNT, proxy.address(), &[]).end();
+        let (status, errors) = start().end();
         assert!(status.success() || errors.contains("WAL-0701"), "{errors}");
         status.success().then_some(())
     });
@@ -91,7 +101,7 @@ fn behind_a_bad_network_it_counts_every_message_once() {
         "{} requests were spoilt",
         proxy.spoilt()
     );
-    checked(directory.path());
+    checked(directory.path(), SLOW_COUNT);
 }
 
 #[test]
@@ -106,7 +116,7 @@ fn when_the_server_is_gone_for_a_while_it_waits_and_goes_on() {
     let (status, errors) = application.end();
     assert!(status.success(), "{errors}");
     assert!(errors.contains("checkpoints pause"), "{errors}");
-    checked(directory.path());
+    checked(directory.path(), COUNT);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub struct Body {
 }
 
 impl Body {
-    /// Runs until the input has ended or the run is stopped; with a [`HostRuntime`] all on this thread.
+    /// Runs until the input has ended or the run is stopped; with a [`HostRuntime`](crate::host::HostRuntime) all on this thread.
     pub fn run(mut self) {
         if let Some(assets) = self.assets.take() {
             supervise(

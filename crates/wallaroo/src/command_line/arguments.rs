@@ -34,7 +34,8 @@ Addresses:
 
 Environment, where the command line says nothing:
   WALLAROO_WORKERS, WALLAROO_LOG, WALLAROO_STATUS, WALLAROO_MEMORY_LIMIT, WALLAROO_STORE,
-  WALLAROO_CHECKPOINT_EVERY, WALLAROO_LOG_INPUT_EVERY, WALLAROO_RETAIN, and with commas between several WALLAROO_IN, WALLAROO_OUT";
+  WALLAROO_CHECKPOINT_EVERY, WALLAROO_LOG_INPUT_EVERY, WALLAROO_RETAIN, WALLAROO_RECOVERIES,
+  and with commas between several WALLAROO_IN, WALLAROO_OUT";
 
 /// What the command line knows of the application.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ pub(crate) fn run() {
     App::new("memory")
         .add(rows.to_sink("rows", file_sink(directory.join("rows.txt")).lines()))
         .main_with(Options {
-            store: Some(StoreOptions::new(store).every(Duration::from_millis(200))),
+            store: Some(StoreOptions::new(store).every(Duration::from_millis(20))),
             memory_limit: (limit > 0).then_some(limit << 20),
             ..Options::default()
         });

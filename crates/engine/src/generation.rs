@@ -101,7 +101,7 @@ pub(crate) fn run(setting: Setting, assets: Assets) -> Result<Assets, Box<Lost>>
     } else {
         CommunicationConfig::Process(workers)
     };
-    if !is_simulated && control.host.is_some() {
+    if !is_simulated && control.host.is_some() && workers == 1 {
         return run_here(&shared, &program, setting.stuck_after);
     }
     let (builders, others) = communication

@@ -10,26 +10,26 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use tracing_subscriber::filter::Targets;
-use wallaroo_core::{DeadLetter, NodeKind, StoredKey};
+use wallaroo_core::{Code, DeadLetter, NodeKind, StoredKey};
 use wallaroo_engine::{Body, Factory, NodeCode, Sizer};
 
 use crate::app::{App, Options};
 use crate::command_line;
 use crate::connectors::IntoSink;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::graph::{DeadLetterSink, GraphNode, Name, caller, made_name};
 use crate::message::Message;
 use crate::running::Running;
 use crate::stream::{Stream, dead_letter_sink};
 use crate::testing::{Results, Test};
 
-pub use wallaroo_core::messages::{downcast, downcast_mut};
+pub use wallaroo_core::messages::downcast;
 pub use wallaroo_core::{Location, Messages};
 pub use wallaroo_engine::host::{
     Cause, Failed, HostRuntime, Input, KeyExtractor, Keyed, Output, Outputs, Splitter, Stage,
     StateObjects, StateStage, StateView,
 };
-pub use wallaroo_engine::{Body as RunBody, Factory as CodeFactory, Random};
+pub use wallaroo_engine::{Body as RunBody, Factory as CodeFactory};
 pub use wallaroo_state::{ChunkIndex, KeyIndex, Objects, Slot};
 
 thread_local! {
@@ -220,6 +220,13 @@ impl App {
         options: Options,
         host: Arc<dyn HostRuntime>,
     ) -> Result<(Running, Body), Error> {
+        if options.workers.get() > 1 {
+            let text = format!(
+                "workers is {}; an application that runs on the thread of its language has one",
+                options.workers
+            );
+            return Err(Error::new(ErrorKind::Invalid, Code::Option, text));
+        }
         self.launch(None, options, Some(host))
     }
 

@@ -208,6 +208,8 @@ impl NativeRunning {
             kept.set_item("duration", checkpoints.duration.as_secs_f64())?;
             kept.set_item("uncommitted", checkpoints.uncommitted)?;
             kept.set_item("paused", checkpoints.paused)?;
+            kept.set_item("recoveries", checkpoints.recoveries)?;
+            kept.set_item("last_failure", checkpoints.last_failure)?;
             told.set_item("checkpoints", kept)?;
         }
         Ok(told)
@@ -222,11 +224,20 @@ fn status_dict<'py>(py: Python<'py>, status: &Status) -> PyResult<Bound<'py, PyD
         counts.set_item("messages_out", node.messages_out)?;
         counts.set_item("dropped", node.dropped)?;
         counts.set_item("waiting", node.waiting)?;
+        counts.set_item("lag_messages", node.lag.messages)?;
+        counts.set_item("lag_bytes", node.lag.bytes)?;
         nodes.set_item(&node.name, counts)?;
+    }
+    let states = PyDict::new(py);
+    for state in &status.states {
+        let size = PyDict::new(py);
+        size.set_item("keys", state.keys)?;
+        states.set_item(&state.name, size)?;
     }
     let told = PyDict::new(py);
     told.set_item("workers", status.workers)?;
     told.set_item("nodes", nodes)?;
+    told.set_item("states", states)?;
     told.set_item("queued_bytes", status.queued_bytes)?;
     let stuck: Vec<String> = status.stuck.iter().map(ToString::to_string).collect();
     told.set_item("stuck", stuck)?;

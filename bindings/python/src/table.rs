@@ -215,8 +215,8 @@ impl StateObjects for Table {
         }
     }
 
-    fn memory_bytes(&self) -> usize {
-        self.objects.memory_bytes()
+    fn memory_bytes(&self) -> Option<usize> {
+        None
     }
 
     fn expire_after(&self) -> Option<Duration> {

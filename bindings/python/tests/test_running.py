@@ -19,7 +19,7 @@ import pytest
 
 import wallaroo
 from programs import Program
-from wallaroo import App, Context, MemorySink, Pipeline, channel, memory, source
+from wallaroo import App, Context, MemorySink, Pipeline, State, channel, memory, source
 from wallaroo._logging import logger_of
 
 
@@ -348,6 +348,35 @@ def test_a_level_of_logging_is_obeyed(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_every_logger_of_the_engine_is_below_wallaroo(target: str, name: str) -> None:
     assert logger_of(target) == name
+
+
+def test_the_status_tells_how_many_keys_there_are_and_how_far_a_source_is_behind(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("some words\n" * 10_000)
+    started, go_on = threading.Event(), threading.Event()
+
+    class Words:
+        def __init__(self) -> None:
+            self.count = 0
+
+        def on_line(self, line: str) -> None:
+            started.set()
+            assert go_on.wait(60)
+            self.count += 1
+
+    words = State("words", Words)
+    lines = source("lines", wallaroo.file(path, wallaroo.lines(), follow=True))
+    with App("behind", lines.key_by(lambda line: line[:4]).to(Words.on_line, state=words).end()).start() as running:
+        assert started.wait(60)
+        behind = running.status()["nodes"]["lines"]
+        assert 0 < behind["lag_bytes"] < path.stat().st_size
+        assert behind["lag_messages"] is None
+        go_on.set()
+        until = time.monotonic() + 60
+        while running.status()["nodes"]["lines"]["lag_bytes"] and time.monotonic() < until:
+            time.sleep(0.01)
+        assert running.status()["nodes"]["lines"]["lag_bytes"] == 0
+        assert running.status()["states"] == {"words": {"keys": 1}}
 
 
 def test_a_stuck_handler_is_told_in_the_status_and_in_the_log(engine_log: pytest.LogCaptureFixture) -> None:

@@ -180,6 +180,16 @@ const METRICS: &[Metric] = &[
             }
         },
     },
+    Metric {
+        name: "wallaroo_recoveries_total",
+        kind: COUNTER,
+        help: "How often the application has gone back to its last commit.",
+        samples: |report, samples| {
+            if let Some(checkpoint) = &report.checkpoint {
+                samples.add(&[], checkpoint.recoveries);
+            }
+        },
+    },
 ];
 
 fn of_nodes(report: &Report, samples: &mut Samples<'_>, value: fn(&Node) -> Option<u64>) {

@@ -145,6 +145,10 @@ pub struct Checkpoint {
     pub uncommitted_epochs: u64,
     /// The size of the input log; 0 without one.
     pub input_log_bytes: u64,
+    /// How often the application has gone back to its last commit since the start of the process.
+    pub recoveries: u64,
+    /// Why it last did, for people; none if it never did.
+    pub last_failure: Option<String>,
 }
 
 /// A checkpoint that counts.

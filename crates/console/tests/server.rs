@@ -104,6 +104,8 @@ fn the_status_is_the_report_as_json() {
             }),
             uncommitted_epochs: 3,
             input_log_bytes: 0,
+            recoveries: 0,
+            last_failure: None,
         }),
     });
     let answer = asked(console.address(), &request("/status", console.address()));
@@ -129,7 +131,7 @@ fn the_status_is_the_report_as_json() {
         "states": [{"name": "stocks", "keys": 5, "bytes": null}],
         "checkpoint": {
             "last": {"epoch": 41, "age_seconds": 1.0, "duration_seconds": 0.004, "bytes": 1234},
-            "uncommitted_epochs": 3, "input_log_bytes": 0,
+            "uncommitted_epochs": 3, "input_log_bytes": 0, "recoveries": 0, "last_failure": null,
         },
     });
     assert_eq!(body, expected);

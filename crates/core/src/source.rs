@@ -146,6 +146,12 @@ pub trait Reader<T>: Send {
         Ok(false)
     }
 
+    /// What is there and has not been read, as far as that can be told at once. It is asked after each read, and is shown
+    /// to people. By default nothing is known.
+    fn lag(&self) -> Lag {
+        Lag::default()
+    }
+
     /// The reader as one that tells its senders what is durable, if it is one.
     fn acknowledging(&mut self) -> Option<&mut dyn AcknowledgingReader> {
         None
@@ -180,6 +186,15 @@ pub trait AcknowledgingReader {
     /// What the last read took is in the log, with its note: the position of the reader includes it from here on. When `sync`
     /// has come back without an error, it is durable.
     fn logged(&mut self, sync: LogSync);
+}
+
+/// What of a partition is there and has not been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// Records; none if that is not known.
+    pub messages: Option<u64>,
+    /// Bytes; none if that is not known.
+    pub bytes: Option<u64>,
 }
 
 /// How a reader ends when it is asked to.

@@ -86,6 +86,7 @@ impl<'a> Builder<'a> {
             random: simulation.map(random).map(RefCell::new),
             epoch_every: simulation.and_then(|(_, _, every)| *every),
             start: u64::from(shared.start.0) << 32,
+            counts: Arc::clone(&shared.counts),
         };
         Builder {
             shared,
@@ -205,6 +206,7 @@ impl<'a> Builder<'a> {
                 WorkerIndex(self.owners.me),
             );
         }
+        executor.show_sizes();
         let executor = Rc::new(RefCell::new(Some(executor)));
         self.parts.executors.push(Rc::clone(&executor));
         executor

@@ -35,12 +35,14 @@ use crate::host::{
 use crate::layout::{Consumer, Layout, RegionIndex, Route, consumer};
 use crate::panics::caught;
 use crate::program::{Copier, NodeCode, Program};
-use crate::status::NodeCounts;
+use crate::status::Counts;
 
+pub use expiry::is_expired;
 pub(crate) use keys::FoundKey;
 pub(crate) use outbox::{Outbox, Owners};
 pub(crate) use saving::{Pace, Portion};
 pub(crate) use state::Table;
+use state::TableSize;
 
 /// Messages per output after which a stage is asked to return.
 // 1,024, 2,048 and 4,096 were the same within the noise of benches engine/one-worker (2026-11); with more, a batch
@@ -200,7 +202,7 @@ impl Frame {
 pub(crate) struct Executor {
     program: Arc<Program>,
     control: Arc<Control>,
-    counts: Arc<[NodeCounts]>,
+    counts: Arc<Counts>,
     level: usize,
     /// The epoch of the head.
     pub(crate) epoch: Epoch,
@@ -211,6 +213,8 @@ pub(crate) struct Executor {
     /// Extractors of edges that come in, by their `key_by`.
     extractors: Vec<(NodeId, Box<dyn KeyExtractor>)>,
     tables: Vec<Table>,
+    /// For each table.
+    sizes: Vec<TableSize>,
     head: Option<Head>,
     stack: Vec<Frame>,
     /// Buffers to use again.
@@ -233,7 +237,7 @@ impl Executor {
         layout: &Layout,
         region: RegionIndex,
         control: &Arc<Control>,
-        counts: &Arc<[NodeCounts]>,
+        counts: &Arc<Counts>,
         outbox: Outbox,
         tables: &mut Vec<Table>,
     ) -> Self {
@@ -248,6 +252,7 @@ impl Executor {
             inputs: Vec::new(),
             extractors: Vec::new(),
             tables: Vec::new(),
+            sizes: Vec::new(),
             head: None,
             stack: Vec::new(),
             spare_origins: Vec::new(),
@@ -394,8 +399,8 @@ impl Executor {
         let messages = std::mem::replace(&mut batch.messages, empty);
         let provenance = std::mem::take(&mut batch.provenance);
         let node = self.node_index(source);
-        self.counts[source.index()].add_in(messages.len());
-        self.counts[source.index()].add_out(messages.len());
+        self.counts.nodes[source.index()].add_in(messages.len());
+        self.counts.nodes[source.index()].add_out(messages.len());
         let head = Head::unkeyed(provenance, self.control.clock.now(), Some(source));
         if let Some(port) = self.nodes[node].ports[0] {
             self.start(port, messages, head);
@@ -491,6 +496,7 @@ impl Executor {
                 (None, None) => {}
             }
         }
+        self.show_sizes();
         Ok(Progress::Done)
     }
 
@@ -576,7 +582,7 @@ impl Executor {
         } else {
             (state.portion * 2).min(BATCH_MESSAGES)
         };
-        self.counts[state.id.index()].add_in(used);
+        self.counts.nodes[state.id.index()].add_in(used);
         let frame = &mut self.stack[depth];
         frame.cursor = reached;
         if reached >= end {
@@ -671,7 +677,7 @@ impl Executor {
             }
             self.stack.push(Frame::new(port, messages, Some(origin)));
         }
-        self.counts[self.nodes[node].id.index()].add_out(made);
+        self.counts.nodes[self.nodes[node].id.index()].add_out(made);
         Ok(())
     }
 

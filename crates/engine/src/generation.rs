@@ -27,7 +27,7 @@ use crate::program::Program;
 use crate::recovery::Lost;
 use crate::restore::Restore;
 use crate::run::Simulation;
-use crate::status::NodeCounts;
+use crate::status::Counts;
 use crate::worker::{self, Assets, Shared};
 
 /// What a generation is run with.
@@ -35,7 +35,7 @@ pub(crate) struct Setting {
     pub(crate) program: Arc<Program>,
     pub(crate) layout: Layout,
     pub(crate) control: Arc<Control>,
-    pub(crate) counts: Arc<[NodeCounts]>,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) groups: KeyGroupCount,
     pub(crate) listener: Option<Arc<dyn EpochListener>>,
     pub(crate) epochs: Option<Arc<Epochs>>,

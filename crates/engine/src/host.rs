@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wallaroo_core::messages::downcast_mut;
-use wallaroo_core::source::{Position, Read, Rejected, Stop};
+use wallaroo_core::source::{Lag, Position, Read, Rejected, Stop};
 use wallaroo_core::{
     ConnectorError, DeadLetter, KeyError, KeyHash, Messages, Provenance, Publisher, Rows,
     StoredKey, Timestamp, Waker, Write,
@@ -195,8 +195,8 @@ pub trait StateObjects: Send {
     /// Puts objects in that another worker took out, into these slots.
     fn put(&mut self, slots: &[Slot], objects: Box<dyn Any + Send>);
 
-    /// Estimated bytes of memory, without what the objects own on the heap.
-    fn memory_bytes(&self) -> usize;
+    /// Estimated bytes of memory, without what the objects own on the heap; none if nearly all of them is there.
+    fn memory_bytes(&self) -> Option<usize>;
 
     /// After how long without a message for its key an object is dropped; never if absent.
     fn expire_after(&self) -> Option<Duration> {
@@ -339,6 +339,11 @@ pub trait ErasedReader: Send {
 
     /// As [`wallaroo_core::Reader::stop`].
     fn stop(&mut self) -> Stop;
+
+    /// As [`wallaroo_core::Reader::lag`].
+    fn lag(&self) -> Lag {
+        Lag::default()
+    }
 
     /// As [`wallaroo_core::Reader::rewind`].
     ///

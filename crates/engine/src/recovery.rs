@@ -22,7 +22,7 @@ use crate::restore::{Restore, Resume};
 use crate::run::{Options, open_sink};
 use crate::sink::OpenSink;
 use crate::source::{OpenPartition, PartitionState};
-use crate::status::NodeCounts;
+use crate::status::Counts;
 use crate::wake::WakeSlot;
 use crate::worker::Assets;
 
@@ -84,7 +84,7 @@ pub(crate) fn recover(
     program: &Program,
     options: &Options,
     names: &[PartitionName],
-    counts: &[NodeCounts],
+    counts: &Counts,
     wait: &dyn Fn(Duration) -> bool,
 ) -> Result<Recovered, Failure> {
     let Lost { failure, assets } = lost;
@@ -102,7 +102,7 @@ pub(crate) fn recover(
         },
         program,
     );
-    counts.iter().for_each(NodeCounts::forget_waiting);
+    counts.forget_waiting();
     let recovered = match &options.recovery {
         Some(recovery) if failure.may_pass() => loop {
             let Some(pause) = recovery.pause(&failure).filter(|pause| wait(*pause)) else {

@@ -20,7 +20,7 @@ use crate::listener::EpochListener;
 use crate::program::Program;
 use crate::recovery::{self, Lost, Recovered, Recovery};
 use crate::restore::Resume;
-use crate::status::{NodeCounts, Status};
+use crate::status::{Counts, Status};
 
 mod body;
 mod opening;
@@ -178,7 +178,7 @@ struct Steering {
 
 struct Inner {
     program: Arc<Program>,
-    counts: Arc<[NodeCounts]>,
+    counts: Arc<Counts>,
     steering: Mutex<Steering>,
     ended: Condvar,
 }
@@ -187,12 +187,10 @@ impl Inner {
     fn status(&self) -> Status {
         let steering = unpoisoned(&self.steering);
         let control = steering.control.as_ref();
-        let nodes = self.program.plan.nodes.iter().zip(self.counts.iter());
         Status {
             workers: steering.workers,
-            nodes: nodes
-                .map(|(node, counts)| counts.status(&node.name))
-                .collect(),
+            nodes: self.counts.nodes_of(&self.program.plan),
+            states: self.counts.states(),
             queued_bytes: control.map_or(0, |control| control.queued_bytes()),
             stuck: control.map_or_else(Vec::new, |control| control.watch.stuck()),
         }
@@ -336,7 +334,7 @@ impl RunHandle {
         let Some(inner) = self.inner.upgrade() else {
             return 0;
         };
-        let nodes = inner.program.plan.nodes.iter().zip(inner.counts.iter());
+        let nodes = inner.program.plan.nodes.iter().zip(&inner.counts.nodes);
         nodes
             .filter(|(node, _)| node.kind == NodeKind::Source)
             .map(|(node, counts)| counts.status(&node.name))
@@ -396,15 +394,9 @@ impl Run {
         let program = Arc::new(program);
         let resume = options.resume.as_ref();
         let (assets, names) = opening::open(&program, options.workers.get(), resume)?;
-        let counts: Arc<[NodeCounts]> = program
-            .plan
-            .nodes
-            .iter()
-            .map(|_| NodeCounts::default())
-            .collect();
         let inner = Arc::new(Inner {
             program: Arc::clone(&program),
-            counts,
+            counts: Arc::new(Counts::of(&program.plan)),
             steering: Mutex::default(),
             ended: Condvar::new(),
         });
@@ -479,7 +471,7 @@ impl Run {
         } = self.status();
         let nodes = self.inner.program.plan.nodes.iter();
         let sinks: Vec<UndrainedSink> = nodes
-            .zip(self.inner.counts.iter())
+            .zip(&self.inner.counts.nodes)
             .filter_map(|(node, counts)| counts.undrained(&node.name))
             .collect();
         Failure::Undrained {

@@ -25,7 +25,7 @@ use crate::host::{Checkpointed, ErasedWriter};
 use crate::layout::Edge;
 use crate::listener::{EpochListener, SinkOutput};
 use crate::region::{Puller, Reached, connect, frontier_of, time_of};
-use crate::status::NodeCounts;
+use crate::status::Counts;
 use crate::wake::WakeSlot;
 
 /// A sink that is open, with its way to be woken.
@@ -80,7 +80,7 @@ struct SinkOperator {
     sink: SharedSink,
     reached: Reached,
     control: Arc<Control>,
-    counts: Arc<[NodeCounts]>,
+    counts: Arc<Counts>,
     level: usize,
     pulled: Vec<(InputCapability<Time>, Batch)>,
     pending: VecDeque<Pending>,
@@ -108,7 +108,7 @@ pub(crate) fn build<'scope>(
     sink: SharedSink,
     reached: Reached,
     control: Arc<Control>,
-    counts: Arc<[NodeCounts]>,
+    counts: Arc<Counts>,
     level: usize,
     start: Epoch,
     epochs: Option<Arc<Epochs>>,
@@ -156,7 +156,7 @@ impl SinkOperator {
                     continue;
                 };
                 if let Some(sink) = self.sink.borrow().as_ref() {
-                    self.counts[sink.node.index()].add_waiting(contents.messages.len());
+                    self.counts.nodes[sink.node.index()].add_waiting(contents.messages.len());
                 }
                 let epoch = epoch_of(time_of(&capability));
                 let waiting = (capability, input, contents);
@@ -273,7 +273,7 @@ impl SinkOperator {
         while let Some((_, _, contents)) = pending.front_mut() {
             let before = contents.messages.len();
             let write = || write_to(writer.as_mut(), contents.messages.as_mut());
-            let counts = &counts[node.index()];
+            let counts = &counts.nodes[node.index()];
             Connector::call(name, write).map_err(|failure| failure.with_waiting(counts))?;
             let left = contents.messages.len();
             counts.add_in(before - left);
@@ -288,7 +288,7 @@ impl SinkOperator {
                 pools[input].give(contents);
             }
         }
-        let counts = &counts[node.index()];
+        let counts = &counts.nodes[node.index()];
         let mut flush = || {
             let flushed = Connector::call(name, || writer.flush());
             flushed.map_err(|failure| failure.with_waiting(counts))

@@ -32,6 +32,7 @@ use crate::layout::EdgeIndex;
 use crate::ledger::Ledger;
 use crate::listener::SourcePosition;
 use crate::region::{Links, Reached};
+use crate::status::{Counts, PartitionLag};
 use crate::wake::WakeSlot;
 
 /// Bytes read in one go, roughly.
@@ -83,6 +84,7 @@ pub(crate) struct SourceShared {
     pub(crate) epoch_every: Option<usize>,
     /// The time at which the generation starts.
     pub(crate) start: Time,
+    pub(crate) counts: Arc<Counts>,
 }
 
 /// The partitions of a region, as its operator and its worker share them.
@@ -92,6 +94,8 @@ struct SourceRegion {
     links: Links,
     executor: Rc<RefCell<Option<Executor>>>,
     partitions: SharedPartitions,
+    /// For each partition.
+    lags: Vec<PartitionLag>,
     shared: Rc<SourceShared>,
     reached: Reached,
     /// Under which it reports epochs.
@@ -147,10 +151,15 @@ pub(crate) fn build<'scope>(
         for capability in &mut capabilities {
             capability.downgrade(&time);
         }
+        let lag = |partition: &OpenPartition| {
+            shared.counts.nodes[partition.source.index()].partition_lag()
+        };
+        let lags = partitions.borrow().iter().map(lag).collect();
         let mut region = SourceRegion {
             links,
             executor,
             partitions,
+            lags,
             shared,
             reached,
             operator,
@@ -212,6 +221,7 @@ impl SourceRegion {
             return Ok(Next::Rest);
         }
         if self.shared.ledger.borrow().outstanding() >= self.shared.credit_bytes {
+            self.look_at_lags()?;
             self.flush(executor);
             self.move_time(true);
             return Ok(Next::Rest);
@@ -450,6 +460,8 @@ impl SourceRegion {
                 PartitionState::IdleUntil(after(now, time))
             }
         };
+        let lag = Connector::caught(name, || partition.reader.lag())?;
+        self.lags[index].set(lag);
         let (id, source) = (partition.id, partition.source);
         drop(partitions);
         let rejected: usize = batch
@@ -464,6 +476,16 @@ impl SourceRegion {
         batch.bytes = 0;
         self.batch = Some((source, id, batch));
         self.work_off(executor).map(|_| ())
+    }
+
+    /// Sees how far the partitions are behind.
+    fn look_at_lags(&mut self) -> Result<(), Failure> {
+        for (partition, shown) in self.partitions.borrow().iter().zip(&mut self.lags) {
+            let number = partition.id.0 as usize;
+            let name = || Connector::Source(self.shared.control.partitions[number].source.clone());
+            shown.set(Connector::caught(name, || partition.reader.lag())?);
+        }
+        Ok(())
     }
 
     /// Works off what has been read: first the rejected records, then the messages.

@@ -27,7 +27,7 @@ use crate::region::Reached;
 use crate::restore::Restore;
 use crate::sink::OpenSink;
 use crate::source::OpenPartition;
-use crate::status::NodeCounts;
+use crate::status::Counts;
 
 /// What a worker owns, before and after a generation.
 #[derive(Default)]
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) program: Arc<Program>,
     pub(crate) layout: Layout,
     pub(crate) control: Arc<Control>,
-    pub(crate) counts: Arc<[NodeCounts]>,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) pools: Vec<SharedPool>,
     pub(crate) assignment: Arc<Assignment>,
     pub(crate) groups: KeyGroupCount,
@@ -152,7 +152,7 @@ fn flush_sinks(parts: &Parts, shared: &Shared, me: usize) {
             let name = || Connector::Sink(sink.name.clone());
             let flushed = Connector::call(name, || sink.writer.flush());
             let is_flushing = matches!(flushed, Ok(Write::Blocked));
-            shared.counts[sink.node.index()].set_flushing(is_flushing);
+            shared.counts.nodes[sink.node.index()].set_flushing(is_flushing);
             match flushed {
                 Ok(Write::Done) => {
                     if let Some(epochs) = &shared.epochs

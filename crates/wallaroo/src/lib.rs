@@ -79,13 +79,13 @@ pub use running::Running;
 pub use state::State;
 pub use stream::{Pipeline, Stream, source};
 pub use wallaroo_core::key::CanonicalBuffer;
-pub use wallaroo_core::source::{Rejected, Stop};
+pub use wallaroo_core::source::{Lag, Rejected, Stop};
 pub use wallaroo_core::{
     Clock, Code, ConnectorError, DeadLetter, Decoder, Encoder, Format, Intake, Key, KeyError,
     KeyGroupCount, KeyHash, KeyView, OnError, PartitionId, Plan, Position, Publisher, Read, Reader,
     Rows, Sink, Source, StoredKey, Timestamp, Waker, Write, Writer,
 };
-pub use wallaroo_engine::{Limits, NodeStatus, Status, StuckStage, record_panic};
+pub use wallaroo_engine::{Limits, NodeStatus, StateStatus, Status, StuckStage, record_panic};
 
 /// The programs in the README and the guides, run as doc tests. Each page is one item.
 #[cfg(doctest)]

@@ -210,8 +210,8 @@ impl<S: StateObject> StateObjects for Table<S> {
         }
     }
 
-    fn memory_bytes(&self) -> usize {
-        self.objects.memory_bytes()
+    fn memory_bytes(&self) -> Option<usize> {
+        Some(self.objects.memory_bytes())
     }
 
     fn expire_after(&self) -> Option<Duration> {

@@ -5,7 +5,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use wallaroo_console::{Checkpoint, Committed, Console, Kind, Node, Phase, Report, Stuck};
+use wallaroo_console::{
+    Checkpoint, Committed, Console, Kind, Node, Phase, Report, StateSize, Stuck,
+};
 use wallaroo_core::{Clock, Code, NodeKind, Plan, SystemClock};
 use wallaroo_engine::RunHandle;
 
@@ -44,7 +46,11 @@ pub(crate) fn serve(
                 .flat_map(|status| &status.stuck)
                 .map(stuck)
                 .collect(),
-            states: Vec::new(),
+            states: status
+                .iter()
+                .flat_map(|status| &status.states)
+                .map(size)
+                .collect(),
             checkpoint: checkpoint.map(|checkpoint| Checkpoint {
                 last: (checkpoint.commits > 0).then(|| Committed {
                     epoch: checkpoint.epoch,
@@ -54,6 +60,8 @@ pub(crate) fn serve(
                 }),
                 uncommitted_epochs: checkpoint.uncommitted as u64,
                 input_log_bytes: checkpoint.input_log_bytes,
+                recoveries: checkpoint.recoveries,
+                last_failure: checkpoint.last_failure,
             }),
         }
     };
@@ -95,10 +103,21 @@ fn nodes(status: &crate::Status, kinds: &[Kind]) -> Vec<Node> {
             messages_out: node.messages_out,
             errors: node.dropped,
             dropped: node.dropped,
-            lag_messages: (*kind == Kind::Sink).then_some(node.waiting),
-            lag_bytes: None,
+            lag_messages: match kind {
+                Kind::Sink => Some(node.waiting),
+                Kind::Source | Kind::Stage => node.lag.messages,
+            },
+            lag_bytes: node.lag.bytes,
         })
         .collect()
+}
+
+fn size(state: &wallaroo_engine::StateStatus) -> StateSize {
+    StateSize {
+        name: state.name.clone(),
+        keys: state.keys,
+        bytes: state.bytes,
+    }
 }
 
 fn stuck(stuck: &wallaroo_engine::StuckStage) -> Stuck {

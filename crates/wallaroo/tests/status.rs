@@ -3,7 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use wallaroo::{App, Options, StoreOptions, channel, discard, source};
+use serde::{Deserialize, Serialize};
+use wallaroo::{App, Options, State, StoreOptions, channel, discard, source};
+
+#[derive(Default, Serialize, Deserialize)]
+struct Total(u64);
 
 fn get(address: SocketAddr, path: &str) -> String {
     let mut connection = TcpStream::connect(address).expect("it listens");
@@ -27,7 +31,18 @@ fn a_running_application_tells_its_health_status_and_metrics() {
         ..Options::default()
     };
     let running = App::new("watched")
-        .add(source("numbers", numbers).to_sink("nowhere", discard()))
+        .add(
+            source("numbers", numbers)
+                .key_by_value(|number: &u64| *number)
+                .to_state(
+                    &State::<Total>::new("totals"),
+                    |total: &mut Total, number: &u64| {
+                        total.0 += number;
+                        None::<u64>
+                    },
+                )
+                .to_sink("nowhere", discard()),
+        )
         .start(options)
         .expect("it starts");
     let address = running.status_address().expect("it was asked for");
@@ -40,6 +55,18 @@ fn a_running_application_tells_its_health_status_and_metrics() {
     assert!(status.contains(r#""epoch":1"#), "{status}");
     let metrics = get(address, "/metrics");
     assert!(metrics.contains("wallaroo_messages_in_total"), "{metrics}");
+    for line in [
+        "wallaroo_state_keys{state=\"totals\"} 1",
+        "wallaroo_lag_messages{source=\"numbers\"} 0",
+        "wallaroo_recoveries_total 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{metrics}");
+    }
+    let bytes = "wallaroo_state_bytes{state=\"totals\"} ";
+    assert!(
+        metrics.lines().any(|found| found.starts_with(bytes)),
+        "{metrics}"
+    );
     running.stop();
     running.wait().expect("it has not failed");
     drop(running);

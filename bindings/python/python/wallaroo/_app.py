@@ -114,7 +114,15 @@ class Running:
         self._native.savepoint(name)
 
     def status(self) -> dict[str, Any]:
-        """What the application has done so far: messages of each source, stage and sink, and its checkpoints."""
+        """What the application has done so far.
+
+        Returns:
+            ``workers``; ``nodes``, by the name of each source, stage and sink: ``messages_in``, ``messages_out``, ``dropped``,
+            ``waiting`` (for the writer of a sink), ``lag_messages`` and ``lag_bytes`` (there for a source and not read; ``None``
+            if that is not known); ``states``, by name: ``keys`` that have an object in memory; ``queued_bytes``; ``stuck``,
+            functions that have been running for long; and with a store ``checkpoints``: ``resumed_from``, ``epoch``, ``commits``,
+            ``bytes``, ``duration`` in seconds, ``uncommitted``, ``paused``, ``recoveries``, ``last_failure``.
+        """
         return self._native.status()
 
     def listening(self, source: str) -> str | None:

@@ -63,6 +63,8 @@ fn a_report_becomes_this_text() {
             }),
             uncommitted_epochs: 3,
             input_log_bytes: 99,
+            recoveries: 2,
+            last_failure: Some("the disk is full".into()),
         }),
     };
     let expected = include_str!("tests/report.prom").replace("VERSION", env!("CARGO_PKG_VERSION"));

@@ -40,6 +40,14 @@ struct Times {
     queued: Tick,
 }
 
+/// Whether an object of a state whose objects live for `after` without a message is gone at `now`, if it was last touched
+/// `touched_ms` milliseconds after the Unix epoch.
+#[must_use]
+pub fn is_expired(after: Duration, touched_ms: u64, now: Timestamp) -> bool {
+    let expiry = Expiry::new(after);
+    expiry.is_expired(expiry.tick_of_stamp(touched_ms), expiry.tick_of(now))
+}
+
 impl Expiry {
     pub(crate) fn new(after: Duration) -> Self {
         let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1);

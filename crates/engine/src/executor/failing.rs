@@ -108,7 +108,7 @@ impl Executor {
                 code: described.code,
             }),
             OnError::Skip => {
-                self.counts[id.index()].add_dropped(1);
+                self.counts.nodes[id.index()].add_dropped(1);
                 tracing::debug!(
                     stage = plan_node.name,
                     error = described.error,
@@ -117,7 +117,7 @@ impl Executor {
                 Ok(None)
             }
             OnError::DeadLetter => {
-                self.counts[id.index()].add_dropped(1);
+                self.counts.nodes[id.index()].add_dropped(1);
                 let letter = DeadLetter {
                     stage: decodes_for(&plan_node.name)
                         .unwrap_or_else(|| of_sink(&plan_node.name))
@@ -151,7 +151,7 @@ impl Executor {
         let mut provenance = Provenance::default();
         for record in rejected {
             let origin = self.control.origin(partition, record.number);
-            self.counts[source.index()].add_dropped(1);
+            self.counts.nodes[source.index()].add_dropped(1);
             match self.nodes[node].on_error {
                 OnError::Fail => {
                     return Err(Failure::Decode {

@@ -20,8 +20,10 @@ use super::loading::Loading;
 use super::saving::Saving;
 use super::{Executor, HeadKeys, Instance, guarded};
 use crate::failure::{Act, Failure, Owner};
+use crate::gauge::Part;
 use crate::host::{Cause, Failed, Input, Keyed, StateObjects, StateView};
 use crate::panics::caught;
+use crate::status::StateCounts;
 
 /// Changes that are collected before they are thrown away, when nobody wants them.
 const MAX_UNWANTED_CHANGES: usize = 1 << 20;
@@ -201,6 +203,36 @@ impl Table {
     }
 }
 
+/// What a table adds to the size of its state.
+pub(super) struct TableSize {
+    keys: Part,
+    bytes: Part,
+    shown: Option<usize>,
+}
+
+impl TableSize {
+    fn of(counts: &StateCounts) -> Self {
+        TableSize {
+            keys: counts.keys.part(),
+            bytes: counts.bytes.part(),
+            shown: None,
+        }
+    }
+
+    /// Looks further only if the number of keys has changed.
+    fn show(&mut self, table: &Table) {
+        let keys = table.index.len();
+        if self.shown == Some(keys) {
+            return;
+        }
+        self.shown = Some(keys);
+        let objects = table.objects.memory_bytes();
+        let bytes = objects.map(|objects| (objects + table.index.memory_bytes()) as u64);
+        self.bytes.set(bytes);
+        self.keys.set(Some(keys as u64));
+    }
+}
+
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Table")
@@ -229,7 +261,15 @@ impl Executor {
             None => Table::new(state, self.outbox.groups(), self.program.states[state]()),
         };
         self.tables.push(table);
+        self.sizes.push(TableSize::of(&self.counts.states[state]));
         self.tables.len() - 1
+    }
+
+    /// Tells how large the states are.
+    pub(crate) fn show_sizes(&mut self) {
+        for (table, shown) in self.tables.iter().zip(&mut self.sizes) {
+            shown.show(table);
+        }
     }
 
     /// Gives the state objects back, at the end of a generation.
@@ -261,6 +301,7 @@ impl Executor {
         for table in &mut self.tables {
             is_more |= table.expire(now, count)?;
         }
+        self.show_sizes();
         Ok(is_more)
     }
 

@@ -101,8 +101,8 @@ impl Executor {
             hashes: Vec::new(),
         };
         self.stack[depth].consumer += 1;
-        self.counts[self.nodes[node].id.index()].add_in(len);
-        self.counts[self.nodes[node].id.index()].add_out(len - dropped.len());
+        self.counts.nodes[self.nodes[node].id.index()].add_in(len);
+        self.counts.nodes[self.nodes[node].id.index()].add_out(len - dropped.len());
         if matches!(self.nodes[node].code, Instance::Split { .. }) {
             self.push_halves(node, part, choices)?;
         } else if let Some(port) = self.nodes[node].ports[0] {

@@ -6,7 +6,7 @@ use std::any::TypeId;
 use std::marker::PhantomData;
 
 use wallaroo_core::messages::downcast_mut;
-use wallaroo_core::source::{Intake, Position, Read, Stop};
+use wallaroo_core::source::{Intake, Lag, Position, Read, Stop};
 use wallaroo_core::{
     ConnectorError, Messages, PartitionId, Publisher, Reader, Rows, Sink, Source, Waker, Write,
     Writer,
@@ -127,6 +127,10 @@ impl<T: Send + 'static> ErasedReader for ReaderOf<T> {
 
     fn stop(&mut self) -> Stop {
         self.reader.stop()
+    }
+
+    fn lag(&self) -> Lag {
+        self.reader.lag()
     }
 
     fn rewind(&mut self, from: Option<&Position>) -> Result<bool, ConnectorError> {

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
+use wallaroo_core::source::Lag;
 use wallaroo_core::{Code, ConnectorError, Intake, Position, Read, Reader, Source, Stop, Waker};
 
 use super::inbox::{Ask, Found, Inbox, Refused};
@@ -298,6 +299,7 @@ impl<T: Send + 'static> Source<T> for ChannelSource<T> {
         Ok(Box::new(ChannelReader {
             inbox: Arc::clone(&self.inbox),
             records: 0,
+            left: 0,
         }))
     }
 }
@@ -306,6 +308,8 @@ struct ChannelReader<T> {
     inbox: Arc<Inbox<T>>,
     /// How many messages have been read: the number of the last, as [`Sender::send_asking`] tells it.
     records: u64,
+    /// How many were left in the channel by the last read.
+    left: usize,
 }
 
 impl<T: Send> Reader<T> for ChannelReader<T> {
@@ -315,8 +319,12 @@ impl<T: Send> Reader<T> for ChannelReader<T> {
             intake.push(message);
             *records += 1;
         });
+        self.left = 0;
         Ok(match found {
-            Found::Items => Read::More,
+            Found::Items { left } => {
+                self.left = left;
+                Read::More
+            }
             Found::Empty => Read::Idle,
             Found::Closed => Read::End,
         })
@@ -324,6 +332,13 @@ impl<T: Send> Reader<T> for ChannelReader<T> {
 
     fn position(&self) -> Position {
         Position::of(self.records)
+    }
+
+    fn lag(&self) -> Lag {
+        Lag {
+            messages: Some(self.left as u64),
+            bytes: None,
+        }
     }
 
     fn stop(&mut self) -> Stop {

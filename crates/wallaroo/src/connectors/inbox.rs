@@ -56,8 +56,8 @@ pub(super) enum Refused<T> {
 /// What the reading side found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// As much as was asked for; there may be more.
-    Items,
+    /// As much as was asked for. What is left weighs `left`.
+    Items { left: usize },
     /// The queue is empty; the worker will be woken.
     Empty,
     /// The queue is empty and closed.
@@ -211,7 +211,9 @@ impl<T> Inbox<T> {
     /// Takes up to `count` items.
     pub(super) fn take(&self, count: usize, mut each: impl FnMut(T)) -> Found {
         if count == 0 {
-            return Found::Items;
+            return Found::Items {
+                left: self.weight(),
+            };
         }
         let mut inner = self.lock();
         let taken = inner.items.len().min(count);
@@ -224,7 +226,7 @@ impl<T> Inbox<T> {
         inner.taken += taken as u64;
         let ask = inner.asked_of_taken();
         let found = match (taken == count, inner.closed) {
-            (true, _) => Found::Items,
+            (true, _) => Found::Items { left: inner.weight },
             (false, true) => Found::Closed,
             (false, false) => Found::Empty,
         };

@@ -106,7 +106,7 @@ impl<T: Send + 'static> Reader<T> for AckReader<T> {
                     *chunk = Some((taken, frames.into()));
                 });
                 match found {
-                    Found::Items => {}
+                    Found::Items { .. } => {}
                     Found::Empty => return Ok(Read::Idle),
                     Found::Closed => return Ok(Read::End),
                 }

@@ -12,6 +12,7 @@ use std::io::{ErrorKind, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use wallaroo_core::source::Lag;
 use wallaroo_core::{Code, ConnectorError, Intake, PartitionId, Position, Read, Reader};
 
 use super::window::Window;
@@ -288,6 +289,14 @@ impl<T: Send + 'static> Reader<T> for FileReader<T> {
             skip: place.skip || (self.resume.is_none() && self.cutter.is_skipping()),
             ..place
         })
+    }
+
+    fn lag(&self) -> Lag {
+        let size = self.file.metadata().ok().map(|metadata| metadata.len());
+        Lag {
+            messages: None,
+            bytes: size.map(|size| size.saturating_sub(self.resume.unwrap_or(self.place).offset)),
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl<T: Send + 'static> Reader<T> for TcpReader<T> {
             if self.chunk.is_none() {
                 let chunk = &mut self.chunk;
                 match self.connections.lane.take(|taken| *chunk = Some(taken)) {
-                    Found::Items => {}
+                    Found::Items { .. } => {}
                     Found::Empty => return Ok(Read::Idle),
                     Found::Closed => return Ok(Read::End),
                 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use wallaroo_core::source::{Read, Stop, Taken};
+use wallaroo_core::source::{Lag, Read, Stop, Taken};
 use wallaroo_core::{ConnectorError, Intake, Position, Reader};
 use wallaroo_store::StoreError;
 use wallaroo_store::input_log::{self, InputLog, Replay, Sync};
@@ -308,6 +308,11 @@ impl<T: Message> Reader<T> for LoggedReader<T> {
             _ => start.clone(),
         });
         Ok(true)
+    }
+
+    fn lag(&self) -> Lag {
+        let reader = self.reader.as_ref();
+        reader.map_or_else(Lag::default, |reader| reader.lag())
     }
 
     fn stop(&mut self) -> Stop {

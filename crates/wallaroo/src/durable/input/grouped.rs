@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use wallaroo_core::source::{Read, Stop, Taken};
+use wallaroo_core::source::{Lag, Read, Stop, Taken};
 use wallaroo_core::{ConnectorError, Intake, Position, Reader, Waker};
 use wallaroo_store::input_log::{BlockBuilder, ObjectReplay};
 
@@ -203,6 +203,11 @@ impl<T: Message> Reader<T> for GroupedReader<T> {
             next: self.next,
             within: self.within.clone(),
         })
+    }
+
+    fn lag(&self) -> Lag {
+        let reader = self.reader.as_ref();
+        reader.map_or_else(Lag::default, |reader| reader.lag())
     }
 
     fn stop(&mut self) -> Stop {

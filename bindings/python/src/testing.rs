@@ -16,7 +16,8 @@ use crate::message::Message;
 use crate::running::{in_python, to_exception};
 use crate::runtime::Interpreter;
 
-/// Runs an application on the messages of `steps`: dicts with `send` (a source and its messages) or `advance` (seconds).
+/// Runs an application on the messages of `steps`: dicts with `send` (a source and its messages) `advance` (seconds) or
+/// `crash_after` (messages).
 /// Returns what came to each sink, and the objects of each state by key.
 #[pyfunction]
 #[pyo3(signature = (plan, steps, seed=None))]
@@ -53,6 +54,8 @@ pub(crate) fn run_test<'py>(
             let time = Duration::try_from_secs_f64(seconds.extract()?)
                 .map_err(|_| PyValueError::new_err("time goes forward only"))?;
             test = test.advance(time);
+        } else if let Some(messages) = step.get_item("crash_after")? {
+            test = test.crash_after(messages.extract()?);
         }
     }
     let interpreter = Interpreter::new(registry, false);

@@ -62,10 +62,20 @@ def test_a_scenario_as_processes(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", KIT)
-def test_a_scenario_in_the_test_kit(name):
+def test_a_scenario_in_the_test_kit_with_a_crash_anywhere_or_none(name):
+    sent = sum(len(events) for step in read(name)["steps"] for events in step.get("send", {}).values())
+    for seed in range(1, 4):
+        in_the_test_kit(name, seed, None)
+        for messages in range(sent + 1):
+            in_the_test_kit(name, seed, messages)
+
+
+def in_the_test_kit(name, seed, crash_after):
     scenario = read(name)
     application = conformance.application_of(scenario, 0)
-    test = testing.Test(conformance.Builder(application, Path("nowhere")).app)
+    test = testing.Test(conformance.Builder(application, Path("nowhere")).app, seed=seed)
+    if crash_after is not None:
+        test.crash_after(crash_after)
     for step in scenario["steps"]:
         for source, events in step.get("send", {}).items():
             test.send(source, [conformance.Event(*event) for event in events])

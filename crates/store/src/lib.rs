@@ -29,3 +29,4 @@ pub use checkpointer::{OpenOptions, Store};
 pub use commit::Commit;
 pub use error::StoreError;
 pub use storage::Storage;
+pub use storage::memory::Memory;

@@ -9,7 +9,6 @@
 mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod faulty;
-#[cfg(any(test, feature = "testing"))]
 pub(crate) mod memory;
 mod name;
 mod object;

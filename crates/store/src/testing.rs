@@ -3,4 +3,3 @@
 //! **Invariants.** Nothing here is part of a program that keeps real data: the module is behind the feature `testing`.
 
 pub use crate::storage::faulty::{BeforeCall, Faults, Faulty};
-pub use crate::storage::memory::Memory;

@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use wallaroo_store::Memory;
 use wallaroo_store::checkpointer::{CommitError, StartFrom};
 use wallaroo_store::inspect::Inspector;
 use wallaroo_store::object_name::{ObjectKind, ObjectName};
 use wallaroo_store::outbox::{SinkRows, write_outbox};
 use wallaroo_store::segment::{StateChanges, write_segment};
-use wallaroo_store::testing::{Faults, Faulty, Memory};
+use wallaroo_store::testing::{Faults, Faulty};
 use wallaroo_store::{Commit, OpenOptions, Storage, Store, StoreError};
 
 fn options(run: u128) -> OpenOptions {

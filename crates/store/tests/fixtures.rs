@@ -5,10 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use wallaroo_store::Memory;
 use wallaroo_store::loader::Loader;
 use wallaroo_store::outbox::{OutboxMeta, SinkRows, read_outbox, write_outbox};
 use wallaroo_store::segment::{SegmentMeta, StateChanges, write_segment};
-use wallaroo_store::testing::Memory;
 
 const SEGMENT: &str =
     "data/00000000000000000002-00000000000000000007-000102030405060708090a0b0c0d0e0f.seg";

@@ -41,6 +41,7 @@
 //! the one module of the library that reads the environment: `WALLAROO_SEED` and `WALLAROO_SEEDS`, in tests.
 
 mod capture;
+mod crashes;
 #[doc(hidden)]
 pub mod durable;
 mod input;
@@ -53,7 +54,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use wallaroo_core::{Code, Messages, NodeKind, Plan, SimulatedClock, Timestamp};
+use wallaroo_core::{Clock, Code, Messages, NodeKind, Plan, SimulatedClock, Timestamp};
 use wallaroo_engine::host::HostRuntime;
 use wallaroo_engine::{EpochListener, NodeCode, Outcome, Program, Run, Simulation};
 
@@ -61,6 +62,7 @@ use crate::app::App;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Message, StateObject};
 use capture::{Captured, Observer, Snapshots, TestSink, lock, taken};
+use crashes::Crashes;
 use input::{Between, Script, StepDone, Steps, TestSource};
 
 pub use input::Input;
@@ -186,6 +188,7 @@ pub struct Test {
     /// Each with the number of its step.
     inputs: Vec<(usize, Input)>,
     between: Vec<Between>,
+    crashes: Vec<usize>,
     host: HostOfTest,
 }
 
@@ -211,6 +214,7 @@ impl Test {
             first_workers: NonZeroUsize::MIN,
             inputs: Vec::new(),
             between: Vec::new(),
+            crashes: Vec::new(),
             host: HostOfTest::default(),
         }
     }
@@ -254,6 +258,47 @@ impl Test {
         self
     }
 
+    /// Lets the application crash when its sources have read this many messages together, and go on from its last checkpoint; the
+    /// seed draws where that is. Called several times, it crashes several times.
+    ///
+    /// Sinks and states are the same as without the crash, if the application keeps what it knows in state objects, and these
+    /// store all of it. So a test with a crash finds a field that serde skips, or a function that counts for itself. What
+    /// functions keep outside of state objects stays as it was, where a real crash would lose it.
+    ///
+    /// Messages are given again as copies, made through their serialized form.
+    ///
+    /// # Example
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use wallaroo::testing::{self, Test};
+    /// use wallaroo::{App, State, discard, iter, source};
+    ///
+    /// #[derive(Default, Serialize, Deserialize)]
+    /// struct Visits(u64);
+    ///
+    /// fn app() -> App {
+    ///     let visits = State::<Visits>::new("visits");
+    ///     let count = |visits: &mut Visits, _: &String| {
+    ///         visits.0 += 1;
+    ///         Some(visits.0)
+    ///     };
+    ///     let users = source("users", iter(Vec::<String>::new()));
+    ///     App::new("visits").add(users.key_by(|user| user).to_state(&visits, count).to_sink("counts", discard()))
+    /// }
+    ///
+    /// for seed in testing::seeds(10) {
+    ///     let users = (0..50).map(|number| format!("user {}", number % 2));
+    ///     let results = Test::new(app()).send("users", users).crash_after(30).seed(seed).run()?;
+    ///     assert_eq!(results.sink::<u64>("counts").len(), 50);
+    ///     assert_eq!(results.state_of::<Visits>("visits", "user 1").map(|visits| visits.0), Some(25));
+    /// }
+    /// # Ok::<(), wallaroo::Error>(())
+    /// ```
+    pub fn crash_after(mut self, messages: usize) -> Self {
+        self.crashes.push(messages);
+        self
+    }
+
     /// Begins with this many workers. Default: 1.
     ///
     /// # Panics
@@ -273,14 +318,15 @@ impl Test {
     ///
     /// # Errors
     /// When the application cannot start or fails on the way, as in production; when messages were sent to a
-    /// source that does not exist, or are of another type than the source's. The text ends with the seed.
+    /// source that does not exist, or are of another type than the source's; when fewer messages were sent than a crash was to
+    /// come after. The text ends with the seed.
     pub fn run(self) -> Result<Results, Error> {
         let seed = self.seed;
         self.run_with_seed()
             .map_err(|error| error.with_note(&format!("in a test with WALLAROO_SEED={seed}")))
     }
 
-    fn run_with_seed(self) -> Result<Results, Error> {
+    fn run_with_seed(mut self) -> Result<Results, Error> {
         let mut program = program(&self.app);
         program.plan.check()?;
         let steps = self.between.len() + 1;
@@ -289,50 +335,74 @@ impl Test {
             unread[*step] += input.messages.len();
         }
         let clock = SimulatedClock::starting_at(START);
+        self.crashes.sort_unstable();
+        let has_crashes = !self.crashes.is_empty();
         let script = Arc::new(Script::new(
             clock.clone(),
             self.first_workers,
             unread,
             self.between,
+            self.crashes.into(),
         ));
-        let observer = Arc::new(Observer {
-            script: Arc::clone(&script),
-            snapshots: Mutex::default(),
-        });
         let (done, steps_done) = channel();
         replace_sources(&mut program, self.inputs, &script, &done)?;
         drop(done);
         let captured = replace_sinks(&mut program);
         let plan = program.plan.clone();
+        let crashes = has_crashes
+            .then(|| Crashes::prepare(&program))
+            .transpose()?;
+        let commits = crashes.as_ref().map(|crashes| Arc::clone(&crashes.commits));
+        let observer = Arc::new(Observer::new(&script, commits));
+        let (resume, recovery) = match crashes {
+            Some(crashes) => {
+                let (resume, recovery) = crashes.into_recovery(&script, &observer);
+                (Some(resume), Some(recovery))
+            }
+            None => (None, None),
+        };
         let options = wallaroo_engine::Options {
             workers: self.first_workers,
-            clock: Arc::new(clock),
+            clock: Arc::new(clock.clone()),
             host: self.host.0.clone(),
             listener: Some(Arc::clone(&observer) as Arc<dyn EpochListener>),
             simulation: Some(Simulation {
                 seed: self.seed,
-                epoch_every: None,
+                epoch_every: has_crashes.then_some(crashes::PORTIONS_PER_EPOCH),
             }),
+            resume,
+            recovery,
             ..wallaroo_engine::Options::default()
         };
+        let kinds = program.clone();
         let run = Run::start(program, options)?;
         follow(&run, &steps_done);
         if let Outcome::Failed(failure) = run.wait() {
             return Err(Error::from(failure.as_ref()));
         }
         drop(run);
+        if let Some(messages) = script.next_crash() {
+            return Err(too_few(messages, script.read()));
+        }
         let sinks = captured
             .iter()
             .map(|(name, captured)| (name.clone(), taken(captured)))
             .collect();
-        let snapshots = std::mem::take(&mut *lock(&observer.snapshots));
         Ok(Results {
             seed: self.seed,
             plan,
             sinks,
-            snapshots,
+            snapshots: observer.take_snapshots(&kinds, clock.now()),
         })
     }
+}
+
+/// A crash that has not come.
+fn too_few(messages: usize, read: usize) -> Error {
+    let text = format!(
+        "the test was to crash after {messages} messages, but its sources read only {read}; send more, or let it crash earlier"
+    );
+    Error::new(ErrorKind::Invalid, Code::SendTarget, text)
 }
 
 /// Ends each step when its readers say so; returns when they are gone.

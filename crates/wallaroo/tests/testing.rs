@@ -1,5 +1,6 @@
 //! The test kit, as users see it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -268,4 +269,120 @@ fn an_unknown_sink_is_a_panic_with_the_known_ones() {
 fn a_state_of_another_type_is_a_panic_with_both_types() {
     let results = testing::run(stocks(), []).unwrap();
     let _ = results.state::<u64>("stocks");
+}
+
+/// The alerts of each symbol, in their order.
+fn by_symbol(results: &testing::Results) -> BTreeMap<String, Vec<String>> {
+    let mut alerts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for alert in results.sink::<String>("alerts") {
+        let symbol = serde_json::from_str::<Tick>(alert)
+            .expect("it is a tick")
+            .symbol;
+        alerts.entry(symbol).or_default().push(alert.clone());
+    }
+    alerts
+}
+
+#[test]
+fn a_crash_changes_nothing_that_the_sinks_and_states_hold() {
+    let mut sent = ticks();
+    sent[20].price = 0;
+    sent[41].price = 0;
+    let test = |seed, workers| {
+        Test::new(stocks())
+            .seed(seed)
+            .workers(workers)
+            .send("ticks", sent[..30].to_vec())
+            .advance(Duration::from_secs(1))
+            .rescale(4 - workers)
+            .send("ticks", sent[30..].to_vec())
+    };
+    for seed in testing::seeds(8) {
+        for workers in [1, 3] {
+            let calm = test(seed, workers).run().expect("it runs");
+            for crashes in [[0, 60], [17, 17], [30, 31], [45, 50], [60, 60]] {
+                let crashed = crashes.iter().fold(test(seed, workers), |test, messages| {
+                    test.crash_after(*messages)
+                });
+                let crashed = crashed.run().expect("it goes on from its last checkpoint");
+                assert_eq!(by_symbol(&crashed), by_symbol(&calm), "{crashes:?}");
+                assert_eq!(
+                    crashed.state::<Stock>("stocks"),
+                    calm.state::<Stock>("stocks"),
+                    "{crashes:?}"
+                );
+                let failed = |results: &testing::Results| {
+                    let letters = results.sink::<DeadLetter>("failed").iter();
+                    let mut keys: Vec<_> = letters.map(|letter| letter.key.clone()).collect();
+                    keys.sort();
+                    keys
+                };
+                assert_eq!(failed(&crashed), failed(&calm), "{crashes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crash_finds_what_an_object_does_not_store() {
+    #[derive(Default, Serialize, Deserialize)]
+    struct Visits {
+        #[serde(skip)]
+        count: u64,
+    }
+    let app = || {
+        let visits = State::<Visits>::new("visits");
+        let count = |visits: &mut Visits, _: &u64| {
+            visits.count += 1;
+            Some(visits.count)
+        };
+        let users = source("users", iter(Vec::<u64>::new())).key_by_value(|user| user % 2);
+        App::new("visits").add(users.to_state(&visits, count).to_sink("counts", discard()))
+    };
+    let mut found = 0;
+    for seed in testing::seeds(20) {
+        let test = || Test::new(app()).seed(seed).send("users", 0..100_u64);
+        let largest = |test: Test| {
+            let results = test.run().expect("it runs");
+            assert_eq!(results.sink::<u64>("counts").len(), 100);
+            results.sink::<u64>("counts").iter().copied().max()
+        };
+        assert_eq!(largest(test()), Some(50));
+        found += u32::from(largest(test().crash_after(80)) < Some(50));
+    }
+    // With some seeds there is no checkpoint before the crash.
+    assert!(found > 0);
+}
+
+#[test]
+fn a_crash_that_cannot_come_is_an_error_and_so_is_a_failure_after_one() {
+    let error = Test::new(stocks())
+        .send("ticks", ticks())
+        .crash_after(61)
+        .run()
+        .expect_err("60 are sent");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let text = error.to_string();
+    assert!(
+        text.contains("after 61 messages") && text.contains("read only 60"),
+        "{text}"
+    );
+
+    let numbers = source("numbers", iter(Vec::<u64>::new()));
+    let app = App::new("failing").add(
+        numbers
+            .to(|number: &u64| {
+                if *number == 40 {
+                    return Err("forty".to_owned());
+                }
+                Ok(Some(*number))
+            })
+            .to_sink("out", discard()),
+    );
+    let failed = Test::new(app)
+        .send("numbers", 0..50_u64)
+        .crash_after(30)
+        .run();
+    let text = failed.expect_err("it fails for 40").to_string();
+    assert!(text.contains("forty"), "{text}");
 }

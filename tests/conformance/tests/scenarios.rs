@@ -51,21 +51,30 @@ fn scenarios_that_run_as_processes() {
 }
 
 #[test]
-fn scenarios_in_the_test_kit() {
+fn scenarios_in_the_test_kit_with_a_crash_anywhere_or_none() {
     let mut count = 0;
     for (name, path) in scenario::all() {
         let scenario = Scenario::read(&path).unwrap_or_else(|error| panic!("{error}"));
         if scenario.steps.is_empty() {
             continue;
         }
-        for (workers, seed) in WORKERS
-            .into_iter()
-            .flat_map(|workers| seeds(5).map(move |seed| (workers, seed)))
-        {
-            let what = format!("{name}, {workers} workers, seed {seed}");
+        let sent: usize = scenario
+            .steps
+            .iter()
+            .flat_map(|step| step.send.values())
+            .map(Vec::len)
+            .sum();
+        let crashes = || std::iter::once(None).chain((0..=sent).map(Some));
+        for (workers, seed, crash) in WORKERS.into_iter().flat_map(|workers| {
+            seeds(3).flat_map(move |seed| crashes().map(move |crash| (workers, seed, crash)))
+        }) {
+            let what = format!("{name}, {workers} workers, seed {seed}, crash after {crash:?}");
             let application = scenario.application_of(0).expect("it has an application");
             let app = build(application, Path::new("nowhere")).expect("it can be built");
             let mut test = Test::new(app).workers(workers).seed(seed);
+            if let Some(messages) = crash {
+                test = test.crash_after(messages);
+            }
             for step in &scenario.steps {
                 for (source, events) in &step.send {
                     let events = events.iter().map(|(key, value)| Event {
@@ -93,7 +102,7 @@ fn scenarios_in_the_test_kit() {
             count += 1;
         }
     }
-    assert!(count > 5, "only {count} runs");
+    assert!(count > 100, "only {count} runs");
 }
 
 fn as_json<S: serde::Serialize>(objects: BTreeMap<StoredKey, S>) -> BTreeMap<String, Value> {

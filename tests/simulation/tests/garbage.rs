@@ -10,7 +10,7 @@ use wallaroo_core::{KeyGroup, SimulatedClock};
 use wallaroo_engine::{
     EachObject, LoadError, Options, Outcome, Resume, Run, Simulation, StoredStates,
 };
-use wallaroo_store::testing::Memory;
+use wallaroo_store::Memory;
 
 #[derive(Default, Serialize, Deserialize)]
 struct Count {

@@ -12,8 +12,8 @@ use wallaroo::{
     App, ConnectorError, Intake, Position, Read, Reader, Source, State, StoreOptions, Waker, source,
 };
 use wallaroo_engine::{Options, Outcome, Random, Run};
+use wallaroo_store::Memory;
 use wallaroo_store::Storage as _;
-use wallaroo_store::testing::Memory;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const OBJECTS: u64 = 20_000;

@@ -84,21 +84,58 @@ class Test:
         self._steps.append({"advance": seconds})
         return self
 
+    def crash_after(self, messages: int) -> Test:
+        """Let the application crash when its sources have read this many messages together, and go on from its last checkpoint.
+
+        The seed draws where that checkpoint is. Called several times, the application crashes several times. Sinks and states are
+        the same as without the crash, if the application keeps what it knows in state objects, and these store all of it: a test
+        with a crash finds an attribute that does not come back, or a function that counts for itself. What functions keep outside
+        of state objects stays as it was, where a real crash would lose it.
+
+        Messages are given again as copies, made through their stored form.
+
+        Example:
+            >>> import wallaroo
+            >>> from wallaroo import testing
+            >>> class Visits:
+            ...     def __init__(self):
+            ...         self.count = 0
+            ...
+            ...     def visit(self, user):
+            ...         self.count += 1
+            ...         return self.count
+            >>> visits = wallaroo.State("visits", Visits)
+            >>> users = wallaroo.source("users", [])
+            >>> counted = users.key_by(lambda user: user).to(Visits.visit, state=visits)
+            >>> app = wallaroo.App("visits", counted.to_sink("counts", wallaroo.discard()))
+            >>> results = testing.Test(app).send("users", ["ann"] * 50).crash_after(30).run()
+            >>> results.state("visits")["ann"].count
+            50
+        """
+        if messages < 0:
+            message = f"an application cannot crash after {messages} messages"
+            raise ValueError(message)
+        self._steps.append({"crash_after": messages})
+        return self
+
     def run(self) -> Results:
         """Run the application until all messages have gone through."""
         sinks, states, seed = _native.run_test(self._app._plan(), self._steps, self._seed)
         return Results(sinks, states, seed)
 
 
-def run(app: App, inputs: Mapping[str, Iterable[Any]], *, seed: int | None = None) -> Results:
+def run(app: App, inputs: Mapping[str, Iterable[Any]], *, seed: int | None = None, crash_after: int | None = None) -> Results:
     """Run an application on these messages, by source.
 
     Args:
         app: The application.
         inputs: The messages of each source; a source that is not named has none.
         seed: Draws everything that is open; the environment variable ``WALLAROO_SEED`` by default.
+        crash_after: After how many messages it is to crash, as :meth:`Test.crash_after`; never by default.
     """
     test = Test(app, seed=seed)
+    if crash_after is not None:
+        test.crash_after(crash_after)
     for source, messages in inputs.items():
         test.send(source, messages)
     return test.run()

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Memory;
 use crate::loader::Loader;
 use crate::segment::{StateChanges, write_segment};
-use crate::testing::{Faults, Faulty, Memory};
+use crate::testing::{Faults, Faulty};
 
 /// What a run of epochs wrote and kept, in bytes.
 #[derive(Debug, Default)]

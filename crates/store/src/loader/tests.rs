@@ -3,8 +3,9 @@
 use std::convert::Infallible;
 
 use super::*;
+use crate::Memory;
 use crate::segment::{StateChanges, write_segment};
-use crate::testing::{Faults, Faulty, Memory};
+use crate::testing::{Faults, Faulty};
 
 fn segment(storage: &Memory, epoch: u64, state: &str, keys: &[(u16, u8)]) -> SegmentMeta {
     let mut changes = StateChanges::new(state);

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::Memory;
+use crate::Memory;
 
 fn rows_of(sink: &str, rows: &[Vec<u8>]) -> SinkRows {
     let mut sink = SinkRows::new(sink);

@@ -10,10 +10,10 @@ use proptest::prelude::*;
 use super::format::{HEADER_BYTES, Index, TRAILER_BYTES, Trailer, frame_checksum};
 use super::reader::Reader;
 use super::*;
+use crate::Memory;
 use crate::compaction::merge;
 use crate::error::StoreError;
 use crate::loader::Loader;
-use crate::testing::Memory;
 
 /// One change: state, key group, key, and value or tombstone.
 type Row = (u8, u16, Vec<u8>, Option<Vec<u8>>);

@@ -1,7 +1,8 @@
 //! Sources of a test: messages that were given beforehand, released step by step.
 //!
 //! **Invariants.** Messages of a step are read only after all of the steps before have gone through the
-//! application. A reader never waits for anything but the thread of the test, which answers at once.
+//! application. A reader never waits for anything but the thread of the test, which answers at once. A crash comes when
+//! exactly so many messages have been read as the test says; what a reader gave in the step of a crash it can give again.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -15,6 +16,8 @@ use wallaroo_core::source::{Position, Read, Stop};
 use wallaroo_core::{ConnectorError, Messages, SimulatedClock, Waker};
 use wallaroo_engine::host::{ErasedReader, ErasedSource, Room, SourceBatch};
 
+use crate::message::Message;
+
 /// Messages for a source; see [`input`](crate::testing::input).
 pub struct Input {
     pub(super) source: String,
@@ -22,7 +25,7 @@ pub struct Input {
 }
 
 impl Input {
-    pub(super) fn new<T: Send + 'static>(
+    pub(super) fn new<T: Message>(
         source: impl Into<String>,
         messages: impl IntoIterator<Item = T>,
     ) -> Self {
@@ -49,6 +52,20 @@ pub(super) trait Queue: Any + Send {
     /// Moves the first `count` messages into `batch`, which is of the same type.
     fn take(&mut self, count: usize, batch: &mut dyn Messages);
 
+    /// Copies of the first `count` messages, made through their serialized form.
+    ///
+    /// # Errors
+    /// When a message cannot be written, or not be read back.
+    fn copied(&self, count: usize) -> Result<Box<dyn Queue>, String>;
+
+    /// Drops the first `count` messages.
+    fn skip(&mut self, count: usize);
+
+    /// Puts the messages of another queue of the same type behind its own.
+    fn append(&mut self, other: Box<dyn Queue>);
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+
     /// Whether the messages are of the type of `batch`.
     fn fits(&self, batch: &dyn Messages) -> bool;
 
@@ -56,13 +73,35 @@ pub(super) trait Queue: Any + Send {
     fn type_name(&self) -> &'static str;
 }
 
-impl<T: Send + 'static> Queue for VecDeque<T> {
+impl<T: Message> Queue for VecDeque<T> {
     fn len(&self) -> usize {
         VecDeque::len(self)
     }
 
     fn take(&mut self, count: usize, batch: &mut dyn Messages) {
         downcast_mut::<Vec<T>>(batch).extend(self.drain(..count));
+    }
+
+    fn copied(&self, count: usize) -> Result<Box<dyn Queue>, String> {
+        let copied = |message: &T| {
+            let bytes = rmp_serde::to_vec_named(message).map_err(|error| error.to_string())?;
+            rmp_serde::from_slice(&bytes).map_err(|error| error.to_string())
+        };
+        let copies: Result<VecDeque<T>, String> = self.range(..count).map(copied).collect();
+        Ok(Box::new(copies?))
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.drain(..count);
+    }
+
+    fn append(&mut self, other: Box<dyn Queue>) {
+        let other = other.into_any().downcast::<VecDeque<T>>();
+        self.append(&mut other.expect("the messages of one source are of one type"));
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 
     fn fits(&self, batch: &dyn Messages) -> bool {
@@ -104,15 +143,22 @@ struct Progress {
     workers: NonZeroUsize,
     /// Whether the end of the step has been asked for.
     asked: bool,
+    /// Messages read by all sources and not given again.
+    read: usize,
+    /// After how many messages the next crashes come, in ascending order.
+    crashes: VecDeque<usize>,
+    /// Whether a crash has come and has not been recovered from.
+    has_crashed: bool,
 }
 
 impl Script {
-    /// A script of one step more than `between`; `unread` is by step.
+    /// A script of one step more than `between`; `unread` is by step, `crashes` in ascending order.
     pub(super) fn new(
         clock: SimulatedClock,
         workers: NonZeroUsize,
         unread: Vec<usize>,
         between: Vec<Between>,
+        crashes: VecDeque<usize>,
     ) -> Self {
         Script {
             clock,
@@ -122,6 +168,9 @@ impl Script {
                 between,
                 workers,
                 asked: false,
+                read: 0,
+                crashes,
+                has_crashed: false,
             }),
         }
     }
@@ -138,6 +187,21 @@ impl Script {
         }
         progress.step += 1;
         progress.asked = false;
+    }
+
+    /// Whether a crash has come that has not been asked for before.
+    pub(super) fn has_crashed(&self) -> bool {
+        std::mem::take(&mut self.lock().has_crashed)
+    }
+
+    /// How many messages all sources have read, each counted once.
+    pub(super) fn read(&self) -> usize {
+        self.lock().read
+    }
+
+    /// The first crash that has not come.
+    pub(super) fn next_crash(&self) -> Option<usize> {
+        self.lock().crashes.front().copied()
     }
 }
 
@@ -190,6 +254,7 @@ impl ErasedSource for TestSource {
             script: Arc::clone(&self.script),
             done: self.done.take(),
             records: 0,
+            given: VecDeque::new(),
         }))
     }
 
@@ -207,30 +272,70 @@ struct TestReader {
     script: Arc<Script>,
     done: Option<Sender<StepDone>>,
     records: u64,
+    /// While crashes are to come: copies of what was given last, by step.
+    given: Steps,
+}
+
+impl TestReader {
+    /// Takes from the front of the step's messages.
+    fn take(
+        &mut self,
+        progress: &mut Progress,
+        most: usize,
+        batch: &mut dyn Messages,
+    ) -> Result<usize, ConnectorError> {
+        let step = progress.step;
+        let Some((_, messages)) = self.steps.front_mut().filter(|(of, _)| *of == step) else {
+            return Ok(0);
+        };
+        let mut taken = most.min(messages.len());
+        if let Some(crash) = progress.crashes.front() {
+            taken = taken.min(crash - progress.read);
+            let copies = messages.copied(taken).map_err(|error| {
+                let text =
+                    format!("a message cannot be given again after a crash of the test: {error}");
+                ConnectorError::new(text)
+                    .with_help("crash_after takes messages that can be stored and read back")
+            })?;
+            // Those of earlier steps are in a checkpoint.
+            self.given.retain(|(of, _)| *of == step);
+            match self.given.back_mut() {
+                Some((_, given)) => given.append(copies),
+                None => self.given.push_back((step, copies)),
+            }
+        }
+        messages.take(taken, batch);
+        if messages.len() == 0 {
+            self.steps.pop_front();
+        }
+        progress.unread[step] -= taken;
+        progress.read += taken;
+        Ok(taken)
+    }
 }
 
 impl ErasedReader for TestReader {
     fn read(&mut self, room: Room, batch: &mut SourceBatch) -> Result<(Read, u64), ConnectorError> {
-        let mut progress = self.script.lock();
+        let script = Arc::clone(&self.script);
+        let mut progress = script.lock();
         let step = progress.step;
         batch.provenance.clear();
-        let mut taken = 0;
-        if let Some((of, messages)) = self.steps.front_mut()
-            && *of == step
-        {
-            taken = room.messages.min(messages.len());
-            messages.take(taken, batch.messages.as_mut());
-            if messages.len() == 0 {
-                self.steps.pop_front();
-            }
+        if progress.crashes.front() == Some(&progress.read) {
+            progress.crashes.pop_front();
+            progress.has_crashed = true;
+            return Err(ConnectorError::new("the test lets the application crash"));
         }
-        progress.unread[step] -= taken;
+        let taken = self.take(&mut progress, room.messages, batch.messages.as_mut())?;
         batch
             .provenance
             .push_range(room.partition, room.next_number, taken);
         batch.bytes = batch.messages.memory_bytes();
         self.records += taken as u64;
         let next_number = room.next_number + taken as u64;
+        if progress.crashes.front() == Some(&progress.read) {
+            // Nothing ends before.
+            return Ok((Read::More, next_number));
+        }
         let Some(between) = progress.between.get(step).copied() else {
             let read = if self.steps.is_empty() {
                 Read::End
@@ -253,6 +358,24 @@ impl ErasedReader for TestReader {
 
     fn position(&self) -> Position {
         Position::of(self.records)
+    }
+
+    fn rewind(&mut self, from: Option<&Position>) -> Result<bool, ConnectorError> {
+        let from = from.map_or(Ok(0), Position::get::<u64>)?;
+        let again = usize::try_from(self.records - from).expect("it was in memory");
+        self.records = from;
+        let Some((step, mut given)) = self.given.pop_front().filter(|_| again > 0) else {
+            return Ok(true);
+        };
+        given.skip(given.len() - again);
+        let mut progress = self.script.lock();
+        progress.unread[step] += again;
+        progress.read -= again;
+        if let Some((_, left)) = self.steps.pop_front_if(|(of, _)| *of == step) {
+            given.append(left);
+        }
+        self.steps.push_front((step, given));
+        Ok(true)
     }
 
     fn stop(&mut self) -> Stop {

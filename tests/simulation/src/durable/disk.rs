@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wallaroo::{ConnectorError, Position, Rows};
 use wallaroo_core::Publisher;
 use wallaroo_engine::Random;
+use wallaroo_store::Memory;
 use wallaroo_store::inspect::Inspector;
-use wallaroo_store::testing::Memory;
 
 use super::process::{Moment, Process};
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use wallaroo::DeadLetter;
 use wallaroo_core::StoredKey;
+use wallaroo_store::Memory;
 use wallaroo_store::StoreError;
 use wallaroo_store::commit::Commit;
 use wallaroo_store::inspect::Inspector;
 use wallaroo_store::loader::Loader;
-use wallaroo_store::testing::Memory;
 
 use super::disk::{Disk, has_positions};
 use crate::build::{dead_name, node_name};

@@ -17,9 +17,10 @@ use wallaroo_engine::{
     SourcePosition, Unresumed,
 };
 use wallaroo_state::StateChanges;
+use wallaroo_store::Memory;
 use wallaroo_store::Storage as _;
 use wallaroo_store::inspect::Inspector;
-use wallaroo_store::testing::{Faults, Faulty, Memory};
+use wallaroo_store::testing::{Faults, Faulty};
 
 use super::disk::Disk;
 use super::judge::{Files, Judge, newest};

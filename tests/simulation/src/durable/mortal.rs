@@ -5,11 +5,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use wallaroo_store::Memory;
 use wallaroo_store::Storage;
 use wallaroo_store::inspect::Inspector;
 use wallaroo_store::object_name::{ObjectKind, ObjectName};
 use wallaroo_store::storage::{Created, ErrorKind, ObjectInfo, StorageError, Upload};
-use wallaroo_store::testing::{Faults, Faulty, Memory};
+use wallaroo_store::testing::{Faults, Faulty};
 
 use super::process::{Moment, Process};
 

@@ -1,7 +1,7 @@
 //! The faults themselves.
 
 use super::*;
-use crate::testing::Memory;
+use crate::Memory;
 
 fn faulty(faults: Faults) -> (Memory, Faulty) {
     let memory = Memory::new();

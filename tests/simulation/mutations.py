@@ -52,7 +52,7 @@ MUTATIONS = [  # name, file, text, replacement, (suite, test)
      "        self.tables[*table].save_before_change(&scratch.slots)?;\n", "",
      ("random", "an_epoch_holds_exactly_the_records_before_its_positions")),
     ("what a merge reads and makes may be deleted", f"{DURABLE}/committer.rs",
-     "            .chain(self.merges.protected())\n", "", LIVES),
+     "let merged = self.merges.protected();", "let merged = self.merges.protected().into_iter().take(0);", LIVES),
     ("published before the commit", f"{DURABLE}/committer.rs",
      "        if way.step == Step::Commit {\n            self.commit(way)?;",
      "        if way.step == Step::Commit {\n            self.publish(way)?;\n            self.commit(way)?;", LIVES),

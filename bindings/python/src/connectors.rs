@@ -18,7 +18,7 @@ use wallaroo::{
     Waker, Write, Writer,
 };
 
-use crate::failing::{Described, Policy, Raised};
+use crate::failing::{Described, Policy, Raised, is_exit};
 use crate::message::{Columns, Message, Raw};
 
 /// What Python says of something, by name.
@@ -242,9 +242,14 @@ fn connector_error(
     error: &PyErr,
 ) -> ConnectorError {
     raised.keep(py, error);
-    ConnectorError::new(what)
+    let told = ConnectorError::new(what)
         .with_code(code)
-        .with_cause(Described::new(py, error))
+        .with_cause(Described::new(py, error));
+    if is_exit(py, error) {
+        told.as_exit()
+    } else {
+        told
+    }
 }
 
 /// A source written in Python: see `wallaroo.Source`.
@@ -525,12 +530,7 @@ where
         Python::attach(|py| {
             encoder
                 .append(py, message.object(py), row)
-                .map_err(|error| {
-                    if policy.is_fatal {
-                        policy.raised.keep(py, &error);
-                    }
-                    Described::new(py, &error).into()
-                })
+                .map_err(|error| policy.encoding_failed(py, &error).into())
         })
     });
     Ok(encoded.into_sink())

@@ -13,6 +13,7 @@ use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use wallaroo::host::{Cause, Failed};
+use wallaroo::{Code, ConnectorError};
 
 /// The last exception that may have ended a run, with its description.
 #[derive(Clone, Default)]
@@ -21,6 +22,8 @@ pub(crate) struct Raised(Arc<Mutex<Option<(PyErr, String)>>>);
 impl Raised {
     /// Keeps an exception.
     pub(crate) fn keep(&self, py: Python<'_>, error: &PyErr) {
+        // An exception with more frames than it needs is still the exception.
+        let _ = without_package(py, error);
         let kept = (error.clone_ref(py), describe(py, error));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
@@ -45,7 +48,7 @@ impl Policy {
     /// What the engine is told of an exception that the call for message `index` raised.
     #[cold]
     pub(crate) fn failed(&self, py: Python<'_>, index: usize, error: PyErr) -> Failed {
-        let is_exit = !error.is_instance_of::<PyException>(py);
+        let is_exit = is_exit(py, &error);
         if self.is_fatal || is_exit {
             self.raised.keep(py, &error);
         }
@@ -59,6 +62,28 @@ impl Policy {
             },
         }
     }
+
+    /// What the engine is told of an exception that an encoder raised.
+    #[cold]
+    pub(crate) fn encoding_failed(&self, py: Python<'_>, error: &PyErr) -> ConnectorError {
+        let told = ConnectorError::new("cannot encode the message")
+            .with_code(Code::Encode)
+            .with_cause(Described::new(py, error));
+        if is_exit(py, error) {
+            self.raised.keep(py, error);
+            return told.as_exit();
+        }
+        if self.is_fatal {
+            self.raised.keep(py, error);
+        }
+        told
+    }
+}
+
+/// Whether an exception asks for the end of the program: `SystemExit`, `KeyboardInterrupt`, and others that
+/// `except Exception` lets pass.
+pub(crate) fn is_exit(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<PyException>(py)
 }
 
 /// An exception in one line.
@@ -99,27 +124,22 @@ pub(crate) fn describe(py: Python<'_>, error: &PyErr) -> String {
     }
 }
 
-/// Where an exception was raised: the innermost frame.
+/// Where an exception was raised: the innermost frame that is not of this package.
 fn place(py: Python<'_>, error: &PyErr) -> PyResult<Option<String>> {
-    let Some(traceback) = error.traceback(py) else {
-        return Ok(None);
-    };
-    let mut at = traceback.into_any();
-    loop {
-        let next = at.getattr(intern!(py, "tb_next"))?;
-        if next.is_none() {
-            break;
-        }
-        at = next;
-    }
-    let line: u32 = at.getattr(intern!(py, "tb_lineno"))?.extract()?;
-    let code = at
-        .getattr(intern!(py, "tb_frame"))?
-        .getattr(intern!(py, "f_code"))?;
-    let file: String = code.getattr(intern!(py, "co_filename"))?.extract()?;
-    let function: String = code.getattr(intern!(py, "co_name"))?.extract()?;
-    let file = file.rsplit(['/', '\\']).next().unwrap_or(&file);
-    Ok(Some(format!("{file}:{line}, in {function}")))
+    let found = py
+        .import(intern!(py, "wallaroo._location"))?
+        .call_method1(intern!(py, "innermost"), (error.traceback(py),))?;
+    let found: Option<(String, u32, String)> = found.extract()?;
+    Ok(found.map(|(file, line, function)| format!("{file}:{line}, in {function}")))
+}
+
+/// Takes the frames of this package away from the start of a traceback.
+fn without_package(py: Python<'_>, error: &PyErr) -> PyResult<()> {
+    let trace = py
+        .import(intern!(py, "wallaroo._location"))?
+        .call_method1(intern!(py, "without_package"), (error.traceback(py),))?;
+    error.set_traceback(py, trace.extract()?);
+    Ok(())
 }
 
 /// A message as JSON, for error texts and dead letters.

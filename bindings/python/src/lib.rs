@@ -32,8 +32,8 @@ use std::sync::Arc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use wallaroo::Options;
 use wallaroo::host::Request;
+use wallaroo::{Code, Options};
 
 use crate::application::Built;
 use crate::running::{NativeRunning, to_exception};
@@ -91,6 +91,8 @@ fn prepare(
     launch(py, built, options, signals)
 }
 
+const ONE_WORKER: &str = "a Python application runs on one worker for now, because one interpreter runs one thread of Python code at a time; several processes under one command are what --workers will mean";
+
 fn launch(
     py: Python<'_>,
     built: Built,
@@ -98,10 +100,8 @@ fn launch(
     signals: bool,
 ) -> PyResult<NativeRunning> {
     if options.workers.get() > 1 {
-        return Err(PyValueError::new_err(format!(
-            "workers is {}; a Python application runs on one worker for now, because one interpreter runs one thread of Python code at a time; several processes under one command are what --workers will mean",
-            options.workers
-        )));
+        let text = format!("workers is {}; {ONE_WORKER}", options.workers);
+        return Err(PyValueError::new_err(text));
     }
     built.must_be_storable.store(
         options.store.is_some(),
@@ -151,6 +151,11 @@ fn command_line(
     match built.app.command_line(arguments, defaults) {
         Ok(Request::Show(text)) => Ok((Some(text), None)),
         Ok(Request::Run { options, log }) => {
+            if options.workers.get() > 1 {
+                let text = format!("WAL-0201: --workers is {}; {ONE_WORKER}", options.workers);
+                let error = running::made(py, "invalid", Code::Option, &text);
+                return Err(error);
+            }
             logging::set_filter(log);
             Ok((None, Some(launch(py, built, *options, true)?)))
         }

@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use wallaroo::host::RunBody;
-use wallaroo::{Error, ErrorKind, Running, Status};
+use wallaroo::{Code, Error, ErrorKind, Running, Status};
 
 use crate::failing::Raised;
 use crate::logging;
@@ -53,9 +53,14 @@ pub(crate) fn to_exception(py: Python<'_>, error: &Error) -> PyErr {
         ErrorKind::Closed => "closed",
         _ => "bug",
     };
-    let made = py.import("wallaroo._errors").and_then(|module| {
-        module.call_method1("make", (kind, error.code().to_string(), in_python(error)))
-    });
+    made(py, kind, error.code(), &in_python(error))
+}
+
+/// An exception of this package, of a kind that `wallaroo._errors` knows.
+pub(crate) fn made(py: Python<'_>, kind: &str, code: Code, text: &str) -> PyErr {
+    let made = py
+        .import("wallaroo._errors")
+        .and_then(|module| module.call_method1("make", (kind, code.to_string(), text)));
     match made {
         Ok(exception) => PyErr::from_value(exception),
         Err(error) => error,

@@ -176,7 +176,8 @@ def test_an_import_that_a_program_lacks_is_the_programs_own(tmp_path: Path) -> N
 
 def test_several_workers_are_refused_with_the_reason(stocks: Path) -> None:
     code, output, errors = said(stocks, "run", "app.py", "--workers", "2")
-    assert (code, output) == (1, "")
+    assert (code, output) == (2, "")
+    assert errors.startswith("error: WAL-0201: --workers is 2; ")
     assert "a Python application runs on one worker for now, because one interpreter runs one thread of Python code" in errors
     assert "several processes under one command are what --workers will mean" in errors
 

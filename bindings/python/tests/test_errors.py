@@ -12,7 +12,7 @@ import pytest
 
 import wallaroo
 from programs import Program
-from wallaroo import App, Context, DeadLetter, State, encoder, file, file_sink, lines, memory, source
+from wallaroo import App, Context, DeadLetter, State, csv, encoder, file, file_sink, lines, memory, source
 from wallaroo.testing import run
 
 
@@ -289,6 +289,70 @@ def test_what_is_no_exception_of_a_message_ends_the_run_whatever_the_policy(poli
     assert raised.value.args == (7,)
     assert 3 not in kept.take()
     assert letters.take() == []
+
+
+@dataclass
+class Positive:
+    number: int
+
+    def __post_init__(self) -> None:
+        if self.number < 0:
+            raise Refused("below zero")
+
+
+@pytest.mark.parametrize(
+    ("row", "told", "functions"),
+    [
+        ("q", "ValueError: cannot decode column 'number': expected a whole number, found 'q'; message q;", []),
+        ("-1", "Refused: below zero (test_errors.py:", ["__init__", "__post_init__"]),
+    ],
+)
+def test_a_record_that_cannot_be_decoded_is_told_without_places_of_ours(
+    row: str, told: str, functions: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "numbers.csv").write_text(f"number\n1\n{row}\n")
+    with pytest.raises((ValueError, Refused)) as raised:
+        App("numbers", source("numbers", file(tmp_path / "numbers.csv", csv(Positive))).end()).run()
+    assert told in raised.value.__notes__[0]
+    frames = traceback.extract_tb(raised.value.__traceback__)
+    assert [frame.name for frame in frames][1:] == functions
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip", "dead_letter"])
+@pytest.mark.parametrize("exception", [SystemExit, KeyboardInterrupt], ids=lambda kind: kind.__name__)
+def test_what_is_no_exception_of_a_message_ends_the_run_in_an_encoder_too(
+    policy: str, exception: type[BaseException], tmp_path: Path
+) -> None:
+    def encoded(number: int) -> bytes:
+        if number == 2:
+            raise exception(7)
+        return f"{number}".encode()
+
+    letters = memory()
+    end = source("numbers", [1, 2, 3]).to_sink("out", file_sink(tmp_path / "out", encoder(encoded)))
+    if policy == "skip":
+        end = end.on_error("skip")
+    elif policy == "dead_letter":
+        end = end.dead_letter("letters", letters)
+    with pytest.raises(exception) as raised:
+        App("leave", end).run()
+    assert raised.value.args == (7,)
+    assert "3" not in (tmp_path / "out").read_text()
+    assert letters.take() == []
+
+
+def test_what_is_no_exception_of_a_message_ends_the_run_in_a_sink_with_a_store(tmp_path: Path) -> None:
+    calls = []
+
+    def take(number: int) -> None:
+        calls.append(number)
+        raise SystemExit(7)
+
+    app = App("leave", source("numbers", [1, 2, 3]).to_sink("out", take))
+    with pytest.raises(SystemExit) as raised:
+        app.run(store=tmp_path / "store")
+    assert raised.value.args == (7,)
+    assert calls == [1], "it is not tried again"
 
 
 def test_sys_exit_in_a_handler_ends_the_program_with_its_code(program: Program) -> None:

@@ -27,6 +27,7 @@ pub struct ConnectorError {
     message: String,
     help: Option<String>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
+    is_exit: bool,
 }
 
 impl ConnectorError {
@@ -37,7 +38,22 @@ impl ConnectorError {
             message: message.into(),
             help: None,
             cause: None,
+            is_exit: false,
         }
+    }
+
+    /// The run ends with this error: no error policy passes it over, and it is not tried again. For languages in which a
+    /// program asks for its end by an exception.
+    #[must_use]
+    pub fn as_exit(mut self) -> Self {
+        self.is_exit = true;
+        self
+    }
+
+    /// Whether the run ends with this error, whatever else is said.
+    #[must_use]
+    pub fn is_exit(&self) -> bool {
+        self.is_exit
     }
 
     /// Adds what the reader should do.

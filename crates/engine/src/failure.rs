@@ -197,6 +197,7 @@ impl Failure {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
+            Failure::Source { error, .. } | Failure::Sink { error, .. } if error.is_exit() => false,
             Failure::Source { error, .. } => error.code() != Some(Code::StoreNotFound),
             // A sink that has given its connection up has waited as long as it was told to.
             Failure::Sink { error, .. } => error.code() != Some(Code::SinkLost),

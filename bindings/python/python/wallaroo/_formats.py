@@ -244,7 +244,9 @@ def _converter(type_: Any, fields: _Fields, names: tuple[str, ...]) -> Callable[
             arguments.append(f"{name}={value} if row[{at}] else None" if may_be_empty else f"{name}={value}")
         scope = {"make": type_, "_bool": _bool}
         # One expression per header instead of a loop per row: names are identifiers of the user's own class.
-        return typing.cast("Callable[[list[str]], Any]", eval(f"lambda row: make({', '.join(arguments)})", scope))
+        # Under the name of this file, so that tracebacks leave it out.
+        code = compile(f"lambda row: make({', '.join(arguments)})", __file__, "eval")
+        return typing.cast("Callable[[list[str]], Any]", eval(code, scope))
 
     def convert(row: list[str]) -> Any:
         values = {name: row[at] for name, at in index.items()}

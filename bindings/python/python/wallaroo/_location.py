@@ -27,3 +27,14 @@ def without_package(trace: TracebackType | None) -> TracebackType | None:
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         first = first.tb_next
     return first
+
+
+def innermost(trace: TracebackType | None) -> tuple[str, int, str] | None:
+    """The file name, line and function of the innermost frame that is not of this package."""
+    found = None
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith(_PACKAGE):
+            found = (Path(code.co_filename).name, trace.tb_lineno, code.co_name)
+        trace = trace.tb_next
+    return found

@@ -278,7 +278,11 @@ impl<T: serde::Serialize + Send + 'static> Stage for EncodeCode<T> {
             origin.push(index as u32);
             encoded.map_err(|error| Failed {
                 index,
-                cause: Cause::Error(error.into()),
+                cause: if error.is_exit() {
+                    Cause::Exit(error.into())
+                } else {
+                    Cause::Error(error.into())
+                },
             })?;
         }
         Ok(end)

@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use wallaroo_core::{ConnectorError, Position, Reader, Waker};
+use wallaroo_core::{ConnectorError, Position, Read, Reader, Waker};
 use wallaroo_store::{Storage, StoreError};
 
 use self::files::FileLogs;
@@ -164,4 +164,13 @@ pub(super) fn within<V: serde::de::DeserializeOwned>(position: &Position) -> Opt
 /// A failure of the log as the reader's, with its code.
 fn failed(error: &StoreError) -> ConnectorError {
     ConnectorError::new(error.to_string()).with_code(super::code_of(error))
+}
+
+/// What a reader says of messages that have waited, given what it said when they were read. That they were all is old by now:
+/// it may have woken in the meantime, and been heard, when there was nothing to be had but these. So it is asked again.
+fn after_waiting(read: Read) -> Read {
+    match read {
+        Read::End => Read::End,
+        Read::More | Read::Idle | Read::IdleFor(_) => Read::More,
+    }
 }

@@ -247,7 +247,7 @@ impl<T: Message> LoggedReader<T> {
     fn take(&mut self, intake: &mut Intake<T>) -> Result<Read, ConnectorError> {
         if let Some((taken, read)) = self.held.take() {
             intake.give_again(taken);
-            return self.append(intake, read);
+            return self.append(intake, super::after_waiting(read));
         }
         let Some(reader) = &mut self.reader else {
             return Ok(Read::End);

@@ -14,6 +14,9 @@ use super::group::Shared;
 use super::{Place, records};
 use crate::message::Message;
 
+#[cfg(test)]
+mod tests;
+
 /// What a partition may hold, in bytes of its log: 4 MiB, 20 MB/s at five objects in a second.
 const HELD_BYTES: usize = 4 << 20;
 
@@ -116,7 +119,7 @@ impl<T: Message> GroupedReader<T> {
         self.held_bytes -= held.bytes;
         self.log.released();
         Ok(Some(if self.held.is_empty() {
-            held.read
+            super::after_waiting(held.read)
         } else {
             Read::More
         }))

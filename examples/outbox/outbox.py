@@ -9,6 +9,7 @@ python outbox.py --store ./data        would go on behind the last row of the co
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import dataclass
 
@@ -49,6 +50,10 @@ class Outbox(wallaroo.Source[Payment]):
         """Kept in the store with the state: what `open` gets after a failure."""
         return self.last
 
+    def close(self) -> None:
+        """At the end, and before it is opened again."""
+        self.connection.close()
+
 
 @dataclass
 class Account:
@@ -84,4 +89,5 @@ def fill(database: str) -> sqlite3.Connection:
 if __name__ == "__main__":
     memory = "file:outbox?mode=memory&cache=shared"
     kept = fill(memory)  # a database in memory lives as long as one connection to it
-    application(memory, follow=False).main()
+    with contextlib.closing(kept):
+        application(memory, follow=False).main()

@@ -12,8 +12,9 @@ def warn_of_foreign() -> None:
         foreign = importlib.metadata.distribution("wallaroo")
     except importlib.metadata.PackageNotFoundError:
         return
-    files = foreign.files
-    if files is not None and not any(file.parts[0] == "wallaroo" for file in files):
+    # Not `files`: from Python 3.12 on it leaves out what is not there.
+    record = foreign.read_text("RECORD")
+    if record is not None and not any(line.startswith("wallaroo/") for line in record.splitlines()):
         return
     warnings.warn(
         f"the distribution wallaroo {foreign.version} is installed: another project with a module of the same name; "

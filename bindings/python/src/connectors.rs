@@ -18,7 +18,7 @@ use wallaroo::{
     Waker, Write, Writer,
 };
 
-use crate::failing::{Described, Policy, Raised, is_exit};
+use crate::failing::{self, Policy, Raised};
 use crate::message::{Columns, Message, Raw};
 
 /// What Python says of something, by name.
@@ -233,7 +233,7 @@ pub(crate) fn source(spec: &Spec<'_>, raised: &Raised) -> PyResult<AnySource> {
     })
 }
 
-/// An exception of a connector that is written in Python.
+/// An exception of a connector that is written in Python. The run ends with it, so it is kept.
 fn connector_error(
     py: Python<'_>,
     raised: &Raised,
@@ -242,14 +242,7 @@ fn connector_error(
     error: &PyErr,
 ) -> ConnectorError {
     raised.keep(py, error);
-    let told = ConnectorError::new(what)
-        .with_code(code)
-        .with_cause(Described::new(py, error));
-    if is_exit(py, error) {
-        told.as_exit()
-    } else {
-        told
-    }
+    failing::connector_error(py, what, code, error)
 }
 
 /// A source written in Python: see `wallaroo.Source`.

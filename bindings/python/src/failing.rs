@@ -66,35 +66,39 @@ impl Policy {
     /// What the engine is told of an exception that an encoder raised.
     #[cold]
     pub(crate) fn encoding_failed(&self, py: Python<'_>, error: &PyErr) -> ConnectorError {
-        let told = ConnectorError::new("cannot encode the message")
-            .with_code(Code::Encode)
-            .with_cause(Described::new(py, error));
-        if is_exit(py, error) {
-            self.raised.keep(py, error);
-            return told.as_exit();
-        }
-        if self.is_fatal {
+        if self.is_fatal || is_exit(py, error) {
             self.raised.keep(py, error);
         }
+        connector_error(py, "cannot encode the message", Code::Encode, error)
+    }
+}
+
+/// What the engine is told of an exception of a connector or a format.
+pub(crate) fn connector_error(
+    py: Python<'_>,
+    what: &str,
+    code: Code,
+    error: &PyErr,
+) -> ConnectorError {
+    let told = ConnectorError::new(what)
+        .with_code(code)
+        .with_cause(Described(describe(py, error)));
+    if is_exit(py, error) {
+        told.as_exit()
+    } else {
         told
     }
 }
 
 /// Whether an exception asks for the end of the program: `SystemExit`, `KeyboardInterrupt`, and others that
 /// `except Exception` lets pass.
-pub(crate) fn is_exit(py: Python<'_>, error: &PyErr) -> bool {
+fn is_exit(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<PyException>(py)
 }
 
 /// An exception in one line.
 #[derive(Debug)]
-pub(crate) struct Described(String);
-
-impl Described {
-    pub(crate) fn new(py: Python<'_>, error: &PyErr) -> Described {
-        Described(describe(py, error))
-    }
-}
+struct Described(String);
 
 impl fmt::Display for Described {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

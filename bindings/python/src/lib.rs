@@ -91,6 +91,7 @@ fn prepare(
     launch(py, built, options, signals)
 }
 
+/// Why more than one worker is refused.
 const ONE_WORKER: &str = "a Python application runs on one worker for now, because one interpreter runs one thread of Python code at a time; several processes under one command are what --workers will mean";
 
 fn launch(
@@ -152,9 +153,9 @@ fn command_line(
         Ok(Request::Show(text)) => Ok((Some(text), None)),
         Ok(Request::Run { options, log }) => {
             if options.workers.get() > 1 {
-                let text = format!("WAL-0201: --workers is {}; {ONE_WORKER}", options.workers);
-                let error = running::made(py, "invalid", Code::Option, &text);
-                return Err(error);
+                let (code, workers) = (Code::Option, options.workers);
+                let text = format!("{code}: --workers is {workers}; {ONE_WORKER}");
+                return Err(running::made(py, "invalid", code, &text));
             }
             logging::set_filter(log);
             Ok((None, Some(launch(py, built, *options, true)?)))

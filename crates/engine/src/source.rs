@@ -221,7 +221,7 @@ impl SourceRegion {
             return Ok(Next::Rest);
         }
         if self.shared.ledger.borrow().outstanding() >= self.shared.credit_bytes {
-            self.look_at_lags()?;
+            (0..self.lags.len()).try_for_each(|index| self.show_lag(index))?;
             self.flush(executor);
             self.move_time(true);
             return Ok(Next::Rest);
@@ -460,10 +460,9 @@ impl SourceRegion {
                 PartitionState::IdleUntil(after(now, time))
             }
         };
-        let lag = Connector::caught(name, || partition.reader.lag())?;
-        self.lags[index].set(lag);
         let (id, source) = (partition.id, partition.source);
         drop(partitions);
+        self.show_lag(index)?;
         let rejected: usize = batch
             .rejected
             .iter()
@@ -478,13 +477,13 @@ impl SourceRegion {
         self.work_off(executor).map(|_| ())
     }
 
-    /// Sees how far the partitions are behind.
-    fn look_at_lags(&mut self) -> Result<(), Failure> {
-        for (partition, shown) in self.partitions.borrow().iter().zip(&mut self.lags) {
-            let number = partition.id.0 as usize;
-            let name = || Connector::Source(self.shared.control.partitions[number].source.clone());
-            shown.set(Connector::caught(name, || partition.reader.lag())?);
-        }
+    /// Shows how far a partition is behind.
+    fn show_lag(&mut self, index: usize) -> Result<(), Failure> {
+        let partition = &self.partitions.borrow()[index];
+        let number = partition.id.0 as usize;
+        let name = || Connector::Source(self.shared.control.partitions[number].source.clone());
+        let lag = Connector::caught(name, || partition.reader.lag())?;
+        self.lags[index].set(lag);
         Ok(())
     }
 

@@ -1,9 +1,8 @@
 //! The contract between the engine and the code of a stage, in whatever language it is written.
 //!
 //! The engine hands a host a range of a batch and a place for outputs; the host goes through the messages in
-//! order and says how far it came. All hosts get and return the same things, whether the engine calls them
-//! on the worker's thread (Rust, Python) or parks the batch until the host comes to fetch it on that
-//! thread (Go).
+//! order and says how far it came. The engine calls all hosts there are (Rust, Python) on the worker's thread. The same
+//! types are meant for hosts that have to come and fetch a batch (Go), which it cannot wait for yet.
 //!
 //! **Invariants.** Before each message a host stores its index in [`Input::progress`], so that a panic can be
 //! attributed. Outputs come back with the index of the message they belong to, in ascending order. A host

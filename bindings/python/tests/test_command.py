@@ -394,6 +394,24 @@ def test_what_costs_is_told(tmp_path: Path) -> None:
     assert lines[7] == "costly can run: 1 source, 4 stages, 3 states, 1 sink"
 
 
+def test_check_says_why_a_key_of_json_takes_a_decoder(tmp_path: Path) -> None:
+    source = """
+from dataclasses import dataclass
+import wallaroo
+
+@dataclass
+class Tick:
+    price: float
+    symbol: str = "none"
+
+ticks = wallaroo.source("ticks", wallaroo.file("ticks.jsonl", wallaroo.json(Tick)))
+app = wallaroo.App("ticks", ticks.key_by("symbol").to(lambda m, s: None, state=list).end())
+"""
+    code, _, text = check(tmp_path, source)
+    assert code == 0
+    assert "costs: its key is not found in the raw bytes, so each record is decoded before it is routed" in text
+
+
 def test_what_a_store_needs_is_an_error_with_a_store(tmp_path: Path) -> None:
     source = """
 import socket

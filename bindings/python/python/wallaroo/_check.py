@@ -225,6 +225,11 @@ def _key_cost(nodes: list[dict[str, Any]], node: dict[str, Any]) -> str | None:
             "its key is a column that is not text, so each record is decoded before it is routed; a column of text is found in "
             "the raw bytes"
         )
+    if wire == "json":
+        return (
+            "its key is not found in the raw bytes, so each record is decoded before it is routed; found there are fields of "
+            "str, int or bool without a default, of types without __post_init__, where the source goes on in one way only"
+        )
     return None
 
 

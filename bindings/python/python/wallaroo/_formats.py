@@ -16,6 +16,7 @@ import msgspec
 
 from ._classes import hints_of
 from ._describe import _fallback
+from ._fields import plain_path
 
 T = TypeVar("T")
 
@@ -86,12 +87,8 @@ class _Json(Format[T]):
     def _sink(self) -> dict[str, Any]:
         return {"encode": msgspec.json.Encoder(enc_hook=_fallback).encode, "line": True}
 
-    def _field(self, name: str) -> list[str]:
-        path = name.split(".")
-        if inspect.isclass(self.type) and issubclass(self.type, msgspec.Struct):
-            names = {field.name: field.encode_name for field in msgspec.structs.fields(self.type)}
-            path[0] = names.get(path[0], path[0])
-        return path
+    def _field(self, name: str) -> list[str] | None:
+        return plain_path(self.type, name.split("."))
 
 
 @overload
@@ -228,9 +225,9 @@ class _Csv(Format[T]):
     def _field(self, name: str) -> list[str] | None:
         if self.fields is None:
             return [name]
-        hint = self.fields.hints.get(name)
         # Of other types the key is what the decoded message has: an int, not its text.
-        return [self.fields.column[name]] if hint is str else None
+        is_text = self.fields.hints.get(name) is str
+        return [self.fields.column[name]] if is_text and plain_path(self.type, [name]) is not None else None
 
 
 def _converter(type_: Any, fields: _Fields, names: tuple[str, ...]) -> Callable[[list[str]], Any]:

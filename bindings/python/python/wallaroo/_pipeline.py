@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 from ._connectors import Connector, Sink, Source, as_letters, as_sink, as_source
+from ._fields import misspelt
 from ._formats import Format, hints_of_function
 from ._location import caller
 from ._native import Context
@@ -347,12 +348,21 @@ class Pipeline(Generic[T]):
 
         Args:
             key: The name of a field, with dots for fields of fields; or a function that returns the key. A named field of JSON
-                and CSV is found in the raw bytes, without decoding them. Keys are ``str``, ``bytes``, ``int``, ``bool``,
-                ``uuid.UUID``, and tuples of these; no floats.
+                and CSV is found in the raw bytes, without decoding them, where it is a ``str``, ``int`` or ``bool`` without a
+                default and no ``__post_init__`` can change it; else it is what the decoded message has. Of a name
+                that stands twice in one JSON object the first counts there. Keys are ``str``, ``bytes``, ``int``,
+                ``bool``, ``uuid.UUID``, and tuples of these; no floats.
+
+        Raises:
+            ValueError: The type of the messages has no such field.
         """
         if isinstance(key, str):
             if not key:
                 message = "the name of the key's field is empty"
+                raise ValueError(message)
+            wrong = misspelt(self._type, key.split("."))
+            if wrong is not None:
+                message = f"key_by({key!r}): {wrong}"
                 raise ValueError(message)
             return self._then("key_by", None, {"field": key, "type": self._type}, self._type)
         if not callable(key):

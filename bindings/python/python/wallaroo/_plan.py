@@ -1,12 +1,14 @@
 """From pipelines to what the native module builds: nodes as dicts, each after those it takes messages from.
 
 A source of bytes gives raw records. They are decoded as late as possible: a ``key_by`` on a named field finds its key in the raw
-bytes, and the record is decoded behind it, where its key's objects are.
+bytes, and the record is decoded behind it, where its key's objects are. Each record is decoded once.
 """
 
 from __future__ import annotations
 
+import collections
 import pickle
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +18,7 @@ from ._pipeline import End, Node, State
 
 Plan = tuple[str, list[dict[str, Any]], list[Described]]
 
-_KEY_KINDS: dict[Any, str] = {str: "text", bytes: "bytes", int: "integer", bool: "boolean"}
+_KEY_KINDS: dict[Any, str] = {str: "text", bytes: "bytes", int: "integer", bool: "boolean", uuid.UUID: "uuid"}
 
 
 class _Lowering:
@@ -27,7 +29,8 @@ class _Lowering:
         self.decoding: dict[int, int] = {}
         #: By node: the source whose records it passes on undecoded.
         self.raw: dict[int, Node] = {}
-        self.decoders: dict[int, int] = {}
+        #: By node: how many nodes take its messages.
+        self.takers: collections.Counter[int] = collections.Counter()
         self.states: dict[str, State[Any]] = {}
         self.roots: list[Any] = []
         self.keep: list[Node] = []
@@ -35,6 +38,16 @@ class _Lowering:
     def add(self, spec: dict[str, Any]) -> int:
         self.specs.append(spec)
         return len(self.specs) - 1
+
+    def count_takers(self, nodes: list[Node]) -> None:
+        seen: set[int] = set()
+        while nodes:
+            node = nodes.pop()
+            if id(node) not in seen:
+                seen.add(id(node))
+                for before, _ in node.inputs:
+                    self.takers[id(before)] += 1
+                    nodes.append(before)
 
     def node(self, node: Node) -> int:
         known = self.done.get(id(node))
@@ -61,12 +74,10 @@ class _Lowering:
     def _decode(self, source: Node, index: int) -> int:
         format_: Format[Any] = source.settings["format"]
         mode, function = format_._decode()
-        number = self.decoders[id(source)] = self.decoders.get(id(source), 0) + 1
-        suffix = "decode" if number == 1 else f"decode {number}"
         return self.add(
             {
                 "kind": "decode",
-                "name": f"{source.name} ({suffix})",
+                "name": f"{source.name} (decode)",
                 "location": source.location,
                 **source.policy.spec(),
                 "inputs": [(index, 0)],
@@ -93,7 +104,8 @@ class _Lowering:
             return self.add({**spec, **found, "inputs": self._inputs(node)})
         field: str = node.settings["field"]
         self.node(before)
-        source = self.raw.get(id(before))
+        # Where a pipeline goes on in several ways, each record is decoded once, before its ways part.
+        source = self.raw.get(id(before)) if self.takers[id(before)] == 1 else None
         kind = _KEY_KINDS.get(_hint(node.settings["type"], field), "any")
         if source is not None:
             path = source.settings["format"]._field(field)
@@ -186,7 +198,9 @@ def state_spec(state: State[Any]) -> dict[str, Any]:
 
 def lower(name: str, ends: Iterable[End]) -> tuple[Plan, list[State[Any]]]:
     """The plan of an application, and its states."""
+    ends = list(ends)
     lowering = _Lowering()
+    lowering.count_takers([end._node for end in ends])
     for end in ends:
         lowering.node(end._node)
     states = list(lowering.states.values())

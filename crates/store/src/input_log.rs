@@ -10,20 +10,23 @@
 //! - A damaged block behind everything that was ever synced is the torn end of an interrupted write: it and what follows is
 //!   cut off. Before that it is damage, and an error. Each block says how far its file had been synced when it was written.
 //! - A failed write or sync ends the file: nothing is appended to it any more, the log goes on in a new one.
+//! - A file begins when the one before is on the disk: the loss of power leaves no hole, behind which a note would say that a record was
+//!   taken which is in none of them.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::StoreError;
+use crate::storage::{ErrorKind, StorageError};
 
 mod block;
+mod disk;
 mod objects;
 mod reader;
 
 pub use block::{BlockBuilder, Entry, Kind};
+pub use disk::{Disk, DiskFile, SystemDisk};
 pub use objects::{ObjectLog, ObjectReplay, Prepared, Section};
 pub use reader::Replay;
 
@@ -33,8 +36,11 @@ const FILE_BYTES: u64 = 32 << 20;
 /// The input log of one source partition, open for appending.
 #[derive(Debug)]
 pub struct InputLog {
+    disk: Arc<dyn Disk>,
     directory: PathBuf,
     file: Option<Arc<LogFile>>,
+    /// The file before, which has to be on the disk when the next begins.
+    ended: Option<Arc<LogFile>>,
     /// Bytes of the open file.
     length: u64,
     block: BlockBuilder,
@@ -43,7 +49,7 @@ pub struct InputLog {
 /// A file of a log, shared by the worker that appends and the thread that syncs.
 #[derive(Debug)]
 struct LogFile {
-    file: File,
+    file: Box<dyn DiskFile>,
     path: PathBuf,
     written: AtomicU64,
     synced: AtomicU64,
@@ -58,13 +64,14 @@ impl InputLog {
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn open(directory: &Path) -> Result<InputLog, StoreError> {
-        fs::create_dir_all(directory)
-            .and_then(|()| sync_directory(directory.parent().unwrap_or(directory)))
+    pub fn open(disk: &Arc<dyn Disk>, directory: &Path) -> Result<InputLog, StoreError> {
+        disk.make_directory(directory)
             .map_err(|error| failed("create", directory, &error))?;
         Ok(InputLog {
+            disk: Arc::clone(disk),
             directory: directory.to_owned(),
             file: None,
+            ended: None,
             length: 0,
             block: BlockBuilder::default(),
         })
@@ -84,7 +91,7 @@ impl InputLog {
             return Ok(None);
         };
         if self.length >= FILE_BYTES {
-            self.file = None;
+            self.ended = self.file.take();
         }
         let (file, is_new) = match &self.file {
             Some(file) => (Arc::clone(file), false),
@@ -93,8 +100,8 @@ impl InputLog {
         let bytes = self
             .block
             .finish(self.length, file.synced.load(Ordering::Acquire));
-        if let Err(error) = (&file.file).write_all(bytes) {
-            self.file = None;
+        if let Err(error) = file.file.append(bytes) {
+            self.ended = self.file.take();
             return Err(failed("write", &file.path, &error));
         }
         self.length += bytes.len() as u64;
@@ -104,15 +111,21 @@ impl InputLog {
     }
 
     fn create(&mut self, first: u64) -> Result<Arc<LogFile>, StoreError> {
-        let path = (0_u32..)
-            .map(|attempt| self.directory.join(file_name(first, attempt)))
-            .find(|path| !path.exists())
-            .expect("there is always a next name");
-        let created = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .and_then(|file| sync_directory(&self.directory).map(|()| file));
+        if let Some(ended) = &self.ended {
+            Sync(Arc::clone(ended)).sync().map_err(for_good)?;
+            self.ended = None;
+        }
+        let mut attempt = 0;
+        let (path, created) = loop {
+            let path = self.directory.join(file_name(first, attempt));
+            let created = self.disk.create(&path);
+            let is_taken =
+                |error: &std::io::Error| error.kind() == std::io::ErrorKind::AlreadyExists;
+            if !created.as_ref().is_err_and(is_taken) {
+                break (path, created);
+            }
+            attempt += 1;
+        };
         let file = created.map_err(|error| failed("create", &path, &error))?;
         self.length = 0;
         let file = Arc::new(LogFile {
@@ -142,7 +155,7 @@ impl Sync {
         if self.0.synced.load(Ordering::Acquire) >= written {
             return Ok(());
         }
-        let synced = self.0.file.sync_data();
+        let synced = self.0.file.sync();
         synced.map_err(|error| failed("sync", &self.0.path, &error))?;
         self.0.synced.fetch_max(written, Ordering::AcqRel);
         Ok(())
@@ -153,9 +166,9 @@ impl Sync {
 ///
 /// # Errors
 /// When it may not be there.
-pub fn sync_files(directory: &Path) -> Result<(), StoreError> {
-    for (_, path) in files(directory)? {
-        let synced = File::open(&path).and_then(|file| file.sync_all());
+pub fn sync_files(disk: &dyn Disk, directory: &Path) -> Result<(), StoreError> {
+    for (_, path) in files(disk, directory)? {
+        let synced = disk.sync(&path);
         synced.map_err(|error| failed("sync", &path, &error))?;
     }
     Ok(())
@@ -165,39 +178,33 @@ pub fn sync_files(directory: &Path) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When the directory cannot be read or a file not deleted.
-pub fn trim(directory: &Path, number: u64) -> Result<(), StoreError> {
-    let files = files(directory)?;
+pub fn trim(disk: &dyn Disk, directory: &Path, number: u64) -> Result<(), StoreError> {
+    let files = files(disk, directory)?;
     for pair in files.windows(2) {
         if let [(_, path), (next, _)] = pair
             && *next <= number
         {
-            fs::remove_file(path).map_err(|error| failed("delete", path, &error))?;
+            disk.delete(path)
+                .map_err(|error| failed("delete", path, &error))?;
         }
     }
     Ok(())
 }
 
 /// The files of a log, by their first record.
-fn files(directory: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
-    let list = || -> std::io::Result<Vec<(u64, u32, PathBuf)>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            if let Some((first, attempt)) = entry.file_name().to_str().and_then(parse_name) {
-                files.push((first, attempt, entry.path()));
-            }
-        }
-        files.sort();
-        Ok(files)
+fn files(disk: &dyn Disk, directory: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
+    let names = match disk.names(directory) {
+        Ok(names) => names,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("list", directory, &error)),
     };
-    match list() {
-        Ok(files) => Ok(files
-            .into_iter()
-            .map(|(first, _, path)| (first, path))
-            .collect()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(failed("list", directory, &error)),
-    }
+    let numbered = |name: &String| parse_name(name).map(|number| (number, directory.join(name)));
+    let mut files: Vec<_> = names.iter().filter_map(numbered).collect();
+    files.sort();
+    Ok(files
+        .into_iter()
+        .map(|((first, _), path)| (first, path))
+        .collect())
 }
 
 fn file_name(first: u64, attempt: u32) -> String {
@@ -209,18 +216,18 @@ fn parse_name(name: &str) -> Option<(u64, u32)> {
     Some((first.parse().ok()?, attempt.parse().ok()?))
 }
 
-/// Makes the entries of a directory durable.
-fn sync_directory(directory: &Path) -> std::io::Result<()> {
-    let directory = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
-    };
-    File::open(directory)?.sync_all()
+/// What a failed sync has lost is not known, also when it failed for want of space.
+fn for_good(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Storage(error) => StoreError::Storage(StorageError {
+            kind: ErrorKind::Broken,
+            ..error
+        }),
+        other => other,
+    }
 }
 
 fn failed(action: &'static str, path: &Path, error: &std::io::Error) -> StoreError {
-    use crate::storage::{ErrorKind, StorageError};
     use std::io::ErrorKind as Io;
     let kind = match error.kind() {
         Io::StorageFull | Io::QuotaExceeded => ErrorKind::Full,

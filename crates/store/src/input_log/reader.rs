@@ -1,19 +1,21 @@
 //! Reads a log back, and finds out where it was torn.
 //!
-//! **Invariants.** What is cut off was never synced. A file is held in memory while it is read: it has
+//! **Invariants.** What is cut off was never synced, and a file of which nothing is left is deleted. A file is held in memory while it is read: it has
 //! [`FILE_BYTES`](super::FILE_BYTES) and one block at most.
 
 use std::collections::VecDeque;
-use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::block::{self, Entry, HEADER_BYTES};
-use super::{failed, files};
+use super::{Disk, failed, files};
 use crate::error::StoreError;
 
 /// The records of a log from one number on.
 #[derive(Debug)]
 pub struct Replay {
+    disk: Arc<dyn Disk>,
     /// Each with the number at which the next one goes on: what is behind that in this one was appended by a process that had been
     /// fenced, or is the rest of a write that failed.
     files: VecDeque<(PathBuf, u64)>,
@@ -29,13 +31,14 @@ impl Replay {
     ///
     /// # Errors
     /// When the directory cannot be listed.
-    pub fn open(directory: &Path, from: u64) -> Result<Replay, StoreError> {
-        let files = files(directory)?;
+    pub fn open(disk: &Arc<dyn Disk>, directory: &Path, from: u64) -> Result<Replay, StoreError> {
+        let files = files(&**disk, directory)?;
         // The last file that begins at or before the number, and those behind it.
         let first = files
             .partition_point(|(first, _)| *first <= from)
             .saturating_sub(1);
         Ok(Replay {
+            disk: Arc::clone(disk),
             files: files[first..]
                 .iter()
                 .enumerate()
@@ -64,17 +67,23 @@ impl Replay {
                     return Ok(false);
                 };
                 self.end = end;
-                let bytes =
-                    fs::read(&path).map_err(|error| E::from(failed("read", &path, &error)))?;
-                self.open = Some((path, bytes, 0));
+                let read = match self.disk.read(&path) {
+                    // Nothing of it is wanted: it is the rest of a write that failed.
+                    read if self.from >= end => unless_trimmed(read),
+                    read => read.map(Some),
+                };
+                let read = read.map_err(|error| E::from(failed("read", &path, &error)))?;
+                self.open = read.map(|bytes| (path, bytes, 0));
                 continue;
             };
             if *offset == bytes.len() {
+                delete_if_empty(&*self.disk, path, *offset)?;
                 self.open = None;
                 continue;
             }
             let Some(block) = block::read(&bytes[*offset..], *offset as u64) else {
-                cut_if_torn(path, bytes, *offset)?;
+                cut_if_torn(&*self.disk, path, bytes, *offset)?;
+                delete_if_empty(&*self.disk, path, *offset)?;
                 self.open = None;
                 continue;
             };
@@ -96,8 +105,34 @@ impl Replay {
     }
 }
 
+/// Deletes a file of which nothing is left: its name says that the log goes on with it, which would hide what comes to have that
+/// number.
+fn delete_if_empty(disk: &dyn Disk, path: &Path, length: usize) -> Result<(), StoreError> {
+    if length > 0 {
+        return Ok(());
+    }
+    match unless_trimmed(disk.delete(path)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(failed("delete", path, &error)),
+    }
+}
+
+/// Commits go on while a log is read, and delete files whose records have been; then what is left of such a file is of no interest.
+fn unless_trimmed<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Cuts the file at `offset`, where no valid block is, unless a later block says that it had been synced beyond.
-fn cut_if_torn(path: &Path, bytes: &[u8], offset: usize) -> Result<(), StoreError> {
+fn cut_if_torn(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+    offset: usize,
+) -> Result<(), StoreError> {
     let later = (offset + 1..bytes.len().saturating_sub(HEADER_BYTES))
         .filter(|at| bytes[*at] == b'W')
         .filter_map(|at| block::read(&bytes[at..], at as u64));
@@ -115,9 +150,8 @@ fn cut_if_torn(path: &Path, bytes: &[u8], offset: usize) -> Result<(), StoreErro
             ),
         });
     }
-    let cut = OpenOptions::new()
-        .write(true)
-        .open(path)
-        .and_then(|file| file.set_len(offset as u64).and_then(|()| file.sync_all()));
-    cut.map_err(|error| failed("cut", path, &error))
+    match unless_trimmed(disk.cut(path, offset as u64)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(failed("cut", path, &error)),
+    }
 }

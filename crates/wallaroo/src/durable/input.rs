@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use wallaroo_core::{ConnectorError, Position, Read, Reader, Waker};
+use wallaroo_store::input_log::Disk;
 use wallaroo_store::{Storage, StoreError};
 
 use self::files::FileLogs;
@@ -29,8 +30,8 @@ use crate::message::Message;
 /// Where the input logs of an application are.
 #[derive(Clone, Debug)]
 pub(crate) enum InputPlace {
-    /// In the files below a directory.
-    Files(PathBuf),
+    /// In the files below a directory of a disk.
+    Files(PathBuf, Arc<dyn Disk>),
     /// In objects of the store, one at most in this time.
     Objects(Duration),
     /// Nowhere: what such sources had delivered since the last commit is lost with the process.
@@ -52,7 +53,7 @@ impl InputLogs {
         generation: u64,
     ) -> Result<Option<Self>, StoreError> {
         Ok(match place {
-            InputPlace::Files(root) => Some(InputLogs::Files(FileLogs::new(root))),
+            InputPlace::Files(root, disk) => Some(InputLogs::Files(FileLogs::new(root, disk))),
             InputPlace::Objects(every) => {
                 let log = GroupLog::open(Arc::clone(storage), generation, every)?;
                 Some(InputLogs::Objects(log))

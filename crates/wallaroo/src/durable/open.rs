@@ -14,6 +14,7 @@ use wallaroo_engine::host::{ErasedSink, Kept};
 use wallaroo_engine::{NodeCode, Program, Resume};
 use wallaroo_store::checkpointer::{Recovered, StartFrom};
 use wallaroo_store::commit::{Commit, PlanIdentity, SinkIdentity, SinkState, StateIdentity};
+use wallaroo_store::input_log::SystemDisk;
 use wallaroo_store::loader::Loader;
 use wallaroo_store::lock::Lock;
 use wallaroo_store::outbox::read_outbox;
@@ -384,7 +385,7 @@ fn input_place(with: &StoreOptions) -> InputPlace {
     if path.contains("://") {
         return InputPlace::Objects(with.log_input_every);
     }
-    InputPlace::Files(PathBuf::from(path).join("input"))
+    InputPlace::Files(PathBuf::from(path).join("input"), Arc::new(SystemDisk))
 }
 
 pub(crate) fn store_error(error: &StoreError) -> Error {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use wallaroo_core::{Clock, SystemClock};
 use wallaroo_engine::{EpochListener, Program, Recovery, Resume};
 use wallaroo_store::Storage;
+use wallaroo_store::input_log::Disk;
 
 use crate::app::{App, Options};
 use crate::durable::{self, GoBack, Inline, StoreOptions};
@@ -15,12 +16,15 @@ use crate::error::Error;
 use crate::graph::Built;
 use crate::running::Running;
 
+/// The directory of the input logs.
+pub const INPUT: &str = "input";
+
 /// Where an application is kept, and what decides about its commits.
 pub struct Place {
     /// Where its objects are.
     pub storage: Arc<dyn Storage>,
-    /// The directory of its input logs, if sources that cannot replay are to be logged.
-    pub input: Option<PathBuf>,
+    /// The disk with its input logs, if sources that cannot replay are to be logged: below [`INPUT`].
+    pub input: Option<Arc<dyn Disk>>,
     /// Milliseconds since the Unix epoch.
     pub clock: Box<dyn Fn() -> u64 + Send>,
     /// Numbers that no other process draws.
@@ -160,9 +164,9 @@ pub fn open(
     let place = durable::Place {
         storage: place.storage,
         lock: None,
-        input: place
-            .input
-            .map_or(durable::InputPlace::Nowhere, durable::InputPlace::Files),
+        input: place.input.map_or(durable::InputPlace::Nowhere, |disk| {
+            durable::InputPlace::Files(PathBuf::from(INPUT), disk)
+        }),
         clock: place.clock,
         nonces: place.nonces,
     };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use wallaroo_core::source::{Lag, Read, Stop, Taken};
 use wallaroo_core::{ConnectorError, Intake, Position, Reader};
 use wallaroo_store::StoreError;
-use wallaroo_store::input_log::{self, InputLog, Replay, Sync};
+use wallaroo_store::input_log::{self, Disk, InputLog, Replay, Sync};
 
 use super::{InputLogs, Place, SourceLog, failed, records};
 use crate::message::Message;
@@ -23,15 +23,17 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct FileLogs {
     root: PathBuf,
+    disk: Arc<dyn Disk>,
     /// The files that have to be synced before a commit, by source and partition; the last one is still written.
     open: Mutex<BTreeMap<(String, String), Vec<Sync>>>,
 }
 
 impl FileLogs {
     /// The logs below `root`.
-    pub(crate) fn new(root: PathBuf) -> Self {
+    pub(crate) fn new(root: PathBuf, disk: Arc<dyn Disk>) -> Self {
         FileLogs {
             root,
+            disk,
             open: Mutex::default(),
         }
     }
@@ -58,26 +60,32 @@ impl FileLogs {
         partition: &str,
         number: u64,
     ) -> Result<(), StoreError> {
-        input_log::trim(&self.directory(source, partition), number)
+        input_log::trim(&*self.disk, &self.directory(source, partition), number)
     }
 
     /// What all logs occupy, as far as it can be told.
     pub(crate) fn bytes(&self) -> u64 {
-        let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
-        let partitions = entries(&self.root).flat_map(|source| entries(&source.path()));
-        let files = partitions.flat_map(|partition| entries(&partition.path()));
-        files
-            .filter_map(|file| Some(file.metadata().ok()?.len()))
-            .sum()
+        let entries = |path: &Path| {
+            let names = self.disk.names(path).unwrap_or_default();
+            names
+                .into_iter()
+                .map(|name| path.join(name))
+                .collect::<Vec<_>>()
+        };
+        let sources = entries(&self.root).into_iter();
+        let partitions = sources.flat_map(|source| entries(&source));
+        let files = partitions.flat_map(|partition| entries(&partition));
+        files.filter_map(|file| self.disk.size(&file).ok()).sum()
     }
 
     /// The partitions of a source that have a log.
     pub(crate) fn partitions(&self, source: &str) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.root.join(to_file_name(source))) else {
+        let Ok(entries) = self.disk.names(&self.root.join(to_file_name(source))) else {
             return Vec::new();
         };
         let mut names: Vec<String> = entries
-            .filter_map(|entry| from_file_name(entry.ok()?.file_name().to_str()?))
+            .iter()
+            .filter_map(|name| from_file_name(name))
             .collect();
         names.sort();
         names
@@ -136,8 +144,9 @@ impl<T: Message> LoggedReader<T> {
             .as_mut()
             .is_some_and(|reader| reader.acknowledging().is_some());
         let directory = files(logs).directory(source, partition);
-        let replay = Replay::open(&directory, next).map_err(|error| failed(&error))?;
-        let log = InputLog::open(&directory).map_err(|error| failed(&error))?;
+        let disk = &files(logs).disk;
+        let replay = Replay::open(disk, &directory, next).map_err(|error| failed(&error))?;
+        let log = InputLog::open(disk, &directory).map_err(|error| failed(&error))?;
         let within = reader
             .as_ref()
             .map_or_else(|| Position::of(0), |reader| reader.position());
@@ -178,7 +187,8 @@ impl<T: Message> LoggedReader<T> {
             .map_err(records::Replaying::into_error)?;
         if !found {
             if let Some(reader) = reader {
-                input_log::sync_files(&path).map_err(|error| failed(&error))?;
+                let disk = &*files(&self.logs).disk;
+                input_log::sync_files(disk, &path).map_err(|error| failed(&error))?;
                 reader.begin();
             }
             (self.replay, self.rewound) = (None, None);
@@ -299,7 +309,8 @@ impl<T: Message> Reader<T> for LoggedReader<T> {
         let place = from.map(Position::get::<Place>).transpose()?;
         let next = place.as_ref().map_or(1, |place| place.next);
         let directory = files(&self.logs).directory(&self.source, &self.partition);
-        let replay = Replay::open(&directory, next).map_err(|error| failed(&error))?;
+        let disk = &files(&self.logs).disk;
+        let replay = Replay::open(disk, &directory, next).map_err(|error| failed(&error))?;
         self.replay = Some(replay);
         self.next = next;
         // What an earlier process has named says nothing of this one.

@@ -3,6 +3,7 @@
 //! **Invariants.** Each test has a directory of its own.
 
 use wallaroo_core::PartitionId;
+use wallaroo_store::input_log::SystemDisk;
 
 use super::*;
 
@@ -52,7 +53,10 @@ fn read(reader: &mut LoggedReader<u64>, next: &mut u64) -> Result<(Vec<u64>, u64
 
 fn opened(directory: &Path, from: Option<&Position>) -> LoggedReader<u64> {
     let log = SourceLog {
-        logs: Arc::new(InputLogs::Files(FileLogs::new(directory.to_owned()))),
+        logs: Arc::new(InputLogs::Files(FileLogs::new(
+            directory.to_owned(),
+            Arc::new(SystemDisk),
+        ))),
         source: "numbers".to_owned(),
     };
     let numbers = Box::new(Numbers::default());

@@ -25,6 +25,8 @@ mod tcp;
 mod testing;
 mod threads;
 
+#[doc(hidden)]
+pub use acknowledged::simulated;
 pub use acknowledged::{AckInput, AckSender};
 pub use channel::{ChannelSource, SendAsync, SendError, Sender, TrySendError, channel};
 pub(crate) use formats::split_csv;

@@ -10,6 +10,7 @@ use wallaroo::{App, Context, DeadLetter, Encoded, OnError, Pipeline, State, Stre
 
 use crate::case::Case;
 use crate::durable::disk::Disk;
+use crate::durable::senders::World;
 use crate::input::{Asked, Death, Failure, Item, Records};
 use crate::model::{extractor_panics, fails, forgets, is_yes, key_of, keyed, made, panics};
 use crate::observe::{Call, History, Json, Kept, KeptRows, Notes};
@@ -112,6 +113,8 @@ pub fn build_in(
 pub struct Outside {
     /// Where sinks write to.
     pub disk: Disk,
+    /// Who sends to sources with an input log.
+    pub senders: World,
     /// Whether the process is dead.
     pub death: Death,
     /// Whether a source fails.
@@ -163,6 +166,15 @@ impl Builder<'_> {
     fn add(&mut self, node: usize, pipelines: &mut Vec<Pipeline>) {
         let stream = match self.case.topology.nodes[node].clone() {
             Node::Source { failing, .. } => {
+                let logged = self.outside.filter(|_| self.case.logged.contains(&node));
+                if let Some(outside) = logged {
+                    let (records, requests) = (&self.case.records[&node], &self.requests);
+                    let senders = &outside.senders;
+                    let senders = senders.source(node, records.clone(), Arc::clone(requests));
+                    let stream = source(node_name(node), senders);
+                    self.streams[node] = Some(self.with_policy(node, failing, stream));
+                    return;
+                }
                 let records = Records {
                     death: self.outside.map(|outside| outside.death.clone()),
                     failure: self.outside.map(|outside| outside.failure.clone()),

@@ -2,7 +2,7 @@
 //!
 //! **Invariants.** A case is a function of its seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wallaroo_engine::Random;
 
@@ -27,6 +27,9 @@ pub struct Case {
     pub topology: Topology,
     /// By source node and partition.
     pub records: BTreeMap<usize, Vec<Vec<Record>>>,
+    /// Sources that cannot replay and have an input log: in a life, their records come from senders that want to be told what is
+    /// durable.
+    pub logged: BTreeSet<usize>,
     /// Workers at the start.
     pub workers: usize,
     /// An epoch ends in one of this many reads.
@@ -100,6 +103,7 @@ impl Case {
             seed,
             topology,
             records,
+            logged: BTreeSet::new(),
             workers: 1 + random.below(4),
             epoch_every: extras.epochs.then(|| 2 + random.below(12)),
             limit_bytes: if random.one_in(3) {
@@ -113,6 +117,14 @@ impl Case {
                 64
             },
         }
+    }
+
+    /// The same with an input log for each source that `has_log` says it for.
+    #[must_use]
+    pub fn with_logs(mut self, mut has_log: impl FnMut() -> bool) -> Self {
+        let sources = self.records.keys().copied();
+        self.logged = sources.filter(|_| has_log()).collect();
+        self
     }
 
     /// What happens to records that a source cannot decode.

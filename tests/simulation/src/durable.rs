@@ -10,7 +10,9 @@
 pub mod disk;
 pub mod judge;
 pub mod life;
+pub mod log_disk;
 pub mod mortal;
 pub mod process;
+pub mod senders;
 
 pub use life::{Life, Moments};

@@ -209,15 +209,14 @@ struct RecordReader {
     waker: Waker,
 }
 
-impl RecordReader {
-    fn ask(&self, request: Request) {
-        let (done, answer) = channel();
-        if let Some(requests) = &self.requests
-            && requests.send(Asked { request, done }).is_ok()
-        {
-            // An error means that the run is over.
-            let _ = answer.recv();
-        }
+/// Asks the thread that runs the case, and waits until it has done so.
+pub fn ask(requests: Option<&Sender<Asked>>, request: Request) {
+    let (done, answer) = channel();
+    if let Some(requests) = requests
+        && requests.send(Asked { request, done }).is_ok()
+    {
+        // An error means that the run is over.
+        let _ = answer.recv();
     }
 }
 
@@ -235,7 +234,7 @@ impl Reader<Item> for RecordReader {
                 return Ok(Read::End);
             };
             if let Some(request) = record.before.take() {
-                self.ask(request);
+                ask(self.requests.as_ref(), request);
                 return Ok(Read::More);
             }
             if std::mem::take(&mut record.idle) {

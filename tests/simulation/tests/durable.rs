@@ -1,12 +1,19 @@
 //! Random applications with a store, whose processes die: state and published output are there exactly once.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use wallaroo::testing::durable::INPUT;
 use wallaroo::testing::seeds;
 use wallaroo_engine::Random;
 use wallaroo_simulation::Case;
 use wallaroo_simulation::case::Extras;
-use wallaroo_simulation::durable::process::{Fate, Moment};
+use wallaroo_simulation::durable::log_disk::LogDisk;
+use wallaroo_simulation::durable::process::{Fate, Moment, Process};
 use wallaroo_simulation::durable::{Life, Moments};
+use wallaroo_simulation::input::Item;
 use wallaroo_simulation::topology::{Failing, KeyKind, Makes, Node, Topology};
+use wallaroo_store::input_log::{Disk, InputLog, Kind, Sync};
 
 /// So many lives in the normal tests.
 const LIVES: u64 = 700;
@@ -26,7 +33,10 @@ fn random_case(seed: u64) -> Case {
         epochs: random.one_in(3),
     };
     let topology = Topology::random(&mut random);
-    small(Case::of(seed, topology, extras, &mut random))
+    let case = small(Case::of(seed, topology, extras, &mut random));
+    // In a third of the lives sources cannot replay.
+    let has_logs = random.one_in(3);
+    case.with_logs(|| has_logs && !random.one_in(4))
 }
 
 fn live(case: Case, fates: Vec<Fate>) -> Moments {
@@ -55,6 +65,41 @@ fn everything_has_its_effect_once_whenever_processes_die() {
         assert!(
             times >= 50,
             "{moment:?} was met {times} times in {lives} lives: {met:?}"
+        );
+    }
+}
+
+/// Files of a log follow each other, and what was written last is on the disk before what was written first: then the loss of power
+/// would leave a hole.
+#[test]
+fn an_input_log_has_no_holes_when_the_power_fails() {
+    for seed in seeds(2000) {
+        let process = Process::new(0, None, Random::new(seed), false, None, Arc::default());
+        let disk = LogDisk::new(Arc::new(process));
+        let seen: Arc<dyn Disk> = Arc::new(disk.clone());
+        let mut log = InputLog::open(&seen, &Path::new(INPUT).join("n0").join("p0"))
+            .expect("the process lives");
+        let mut random = Random::new(seed);
+        let mut open = None;
+        for number in 1..=30 {
+            let item = Item::record(0, 0, number, seed);
+            log.block()
+                .push(number, Kind::Message, |bytes| {
+                    rmp_serde::encode::write_named(bytes, &item)
+                })
+                .expect("items can be written");
+            // One that fails is tried again with the next.
+            open = log.append().ok().flatten().or(open);
+            if let Some(sync) = open.as_ref().filter(|_| random.one_in(10)) {
+                Sync::sync(sync).expect("the process lives");
+            }
+        }
+        disk.power_loss(&mut random);
+        let logged = disk.logged("n0", "p0").expect("it is not damaged");
+        let count = logged.len() as u64;
+        assert!(
+            logged.into_values().eq(1..=count),
+            "a hole; repeat it with WALLAROO_SEED={seed}"
         );
     }
 }

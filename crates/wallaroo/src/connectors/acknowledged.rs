@@ -24,6 +24,7 @@ mod hub;
 pub(super) mod protocol;
 mod reader;
 mod sender;
+pub mod simulated;
 
 pub(super) use reader::AckReader;
 pub use sender::AckSender;

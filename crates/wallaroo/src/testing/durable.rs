@@ -11,6 +11,7 @@ use wallaroo_store::Storage;
 use wallaroo_store::input_log::Disk;
 
 use crate::app::{App, Options};
+pub use crate::connectors::simulated;
 use crate::durable::{self, GoBack, Inline, StoreOptions};
 use crate::error::Error;
 use crate::graph::Built;

@@ -15,6 +15,8 @@ use wallaroo_store::inspect::Inspector;
 use wallaroo_store::loader::Loader;
 
 use super::disk::{Disk, has_positions};
+use super::log_disk::LogDisk;
+use super::senders::Acknowledged;
 use crate::build::{dead_name, node_name};
 use crate::case::Case;
 use crate::check::{self, Replayed, apply};
@@ -71,7 +73,12 @@ impl Judge {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn observe(&mut self, store: &Memory, calls: &[Call]) -> Result<(), String> {
+    pub fn observe(
+        &mut self,
+        store: &Memory,
+        logs: &LogDisk,
+        calls: &[Call],
+    ) -> Result<(), String> {
         let Some((number, commit)) = newest(store)? else {
             return if self.number == 0 {
                 Ok(())
@@ -89,10 +96,12 @@ impl Judge {
             return Ok(());
         }
         let wrong = |what: String| format!("commit {number}, epoch {}: {what}", commit.epoch);
-        let place = |at: &wallaroo_store::commit::SourcePosition| {
-            ((at.source.clone(), at.partition.clone()), at.next_number)
-        };
-        let positions: Positions = commit.positions.iter().map(place).collect();
+        let mut positions = Positions::new();
+        for at in &commit.positions {
+            let place = (at.source.clone(), at.partition.clone());
+            let next = self.next_item(logs, &place, at.next_number)?;
+            positions.insert(place, next);
+        }
         for (partition, before) in &self.positions {
             if positions.get(partition) < Some(before) {
                 return Err(wrong(format!(
@@ -126,7 +135,7 @@ impl Judge {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn files(&self, disk: &Disk, which: Files) -> Result<(), String> {
+    pub fn files(&self, disk: &Disk, logs: &LogDisk, which: Files) -> Result<(), String> {
         let case = self.so_far();
         let mut observed = self.observed();
         for (node, kind) in case.topology.nodes.iter().enumerate() {
@@ -142,9 +151,9 @@ impl Judge {
             if let Some(Failing::DeadLetter { encoded }) = failing(kind)
                 && is_read(encoded, &dead_name(node))
             {
-                observed
-                    .dead
-                    .insert(node, items::<DeadLetter>(&disk.read(&dead_name(node)))?);
+                let letters = items::<DeadLetter>(&disk.read(&dead_name(node)))?;
+                let letters = self.with_numbers_of_items(logs, letters)?;
+                observed.dead.insert(node, letters);
             }
         }
         let expected = expected(&case);
@@ -157,6 +166,75 @@ impl Judge {
             self.at_once(disk, &expected)?;
         }
         Ok(())
+    }
+
+    /// Everything that senders were told is durable is in the input logs, each record once and in order.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn acknowledged(&self, logs: &LogDisk, told: &Acknowledged) -> Result<(), String> {
+        for (source, partitions) in &self.case.records {
+            if !self.case.logged.contains(source) {
+                continue;
+            }
+            for partition in 0..partitions.len() {
+                let (source_name, name) = (node_name(*source), partition_name(partition));
+                let logged = logs.logged(&source_name, &name)?;
+                let wrong = |what| {
+                    Err(format!(
+                        "the input log of {source_name} {name} {what}: {logged:?}"
+                    ))
+                };
+                if !logged.values().copied().eq(1..=logged.len() as u64) {
+                    return wrong("does not have each record once".to_owned());
+                }
+                let told = told.get(&(*source, partition)).copied().unwrap_or(0);
+                if told > logged.len() as u64 {
+                    return wrong(format!("ends before record {told}, which was acknowledged"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the first item that a position does not include.
+    fn next_item(
+        &self,
+        logs: &LogDisk,
+        place: &(String, String),
+        next: u64,
+    ) -> Result<u64, String> {
+        if !self.is_logged(&place.0) {
+            return Ok(next);
+        }
+        let logged = logs.logged(&place.0, &place.1)?;
+        Ok(1 + logged.range(..next).count() as u64)
+    }
+
+    /// Dead letters, not with the record numbers of a log but with those of what was sent.
+    fn with_numbers_of_items(
+        &self,
+        logs: &LogDisk,
+        mut letters: Vec<DeadLetter>,
+    ) -> Result<Vec<DeadLetter>, String> {
+        let mut known = BTreeMap::new();
+        for letter in &mut letters {
+            if !self.is_logged(&letter.source) {
+                continue;
+            }
+            let place = (letter.source.clone(), letter.partition.clone());
+            if !known.contains_key(&place) {
+                known.insert(place.clone(), logs.logged(&place.0, &place.1)?);
+            }
+            let item = known[&place].get(&letter.position).copied();
+            letter.position = item.ok_or_else(|| format!("there is no such record: {letter:?}"))?;
+        }
+        Ok(letters)
+    }
+
+    fn is_logged(&self, source: &str) -> bool {
+        let mut logged = self.case.logged.iter();
+        logged.any(|node| node_name(*node) == source)
     }
 
     /// Output that is visible at once and cannot be taken back is there at least once, and nothing else is.

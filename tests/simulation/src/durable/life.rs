@@ -24,9 +24,11 @@ use wallaroo_store::testing::{Faults, Faulty};
 
 use super::disk::Disk;
 use super::judge::{Files, Judge, newest};
+use super::log_disk::LogDisk;
 use super::mortal::Mortal;
 pub use super::process::Moments;
 use super::process::{Fate, Moment, Process, Sleep};
+use super::senders::World;
 use crate::build::{Built, Outside, build_in};
 use crate::case::Case;
 use crate::input::{Death, Failure};
@@ -48,6 +50,9 @@ pub struct Life {
     memory: Memory,
     faulty: Arc<Faulty>,
     disk: Disk,
+    /// The input logs.
+    logs: LogDisk,
+    senders: World,
     judge: Mutex<Judge>,
     /// The calls of the process that has last tried to append a commit.
     appender: Mutex<Calls>,
@@ -83,22 +88,23 @@ impl Life {
     pub fn new(case: Case) -> Arc<Self> {
         let memory = Memory::new();
         let seed = case.seed;
-        let met = Arc::default();
-        let nobody = Process::new(0, None, Random::new(seed), false, None, Arc::clone(&met));
+        let nobody = Arc::new(Process::nobody());
         let faults = Faults {
             seed,
             ..Faults::default()
         };
         Arc::new(Life {
             judge: Mutex::new(Judge::new(case.clone())),
-            disk: Disk::new(memory.clone(), Arc::new(nobody)),
+            disk: Disk::new(memory.clone(), Arc::clone(&nobody)),
+            logs: LogDisk::new(Arc::clone(&nobody)),
+            senders: World::new(nobody),
             faulty: Arc::new(Faulty::new(Arc::new(memory.clone()), faults)),
             memory,
             case,
             appender: Mutex::default(),
             random: Mutex::new(Random::new(seed ^ 0x0d15_ea5e)),
             processes: AtomicU64::new(0),
-            met,
+            met: Arc::default(),
             fates: Mutex::default(),
         })
     }
@@ -162,7 +168,8 @@ impl Life {
         }
         drop(fates);
         let fails = number < FAILING && !self.one_in(20);
-        fails.then(|| Fate::random(&mut lock(&self.random), depth == 0))
+        let has_logs = !self.case.logged.is_empty();
+        fails.then(|| Fate::random(&mut lock(&self.random), depth == 0, has_logs))
     }
 
     /// A process has ended: power may fail, commits are looked at, others may try to start.
@@ -170,7 +177,10 @@ impl Life {
         if depth == 0 && self.one_in(2) {
             self.faulty.power_loss();
             self.disk.power_loss(&mut lock(&self.random));
-            *lock(&self.met).entry(Moment::PowerLoss).or_default() += 1;
+            let is_torn = self.logs.power_loss(&mut lock(&self.random));
+            let mut met = lock(&self.met);
+            *met.entry(Moment::PowerLoss).or_default() += 1;
+            *met.entry(Moment::Torn).or_default() += u64::from(is_torn);
         }
         // What is looked at here is settled, as it is for everybody who looks.
         self.faulty.set_faults(Faults::default());
@@ -185,7 +195,8 @@ impl Life {
     fn observe(&self) {
         let calls = Arc::clone(&lock(&self.appender));
         let calls = lock(&calls).clone();
-        self.judged(|judge| judge.observe(&self.memory, &calls));
+        self.judged(|judge| judge.acknowledged(&self.logs, &self.senders.acknowledged()));
+        self.judged(|judge| judge.observe(&self.memory, &self.logs, &calls));
         let inspector = Inspector::open(Arc::new(self.memory.clone()));
         let Ok(inspector) = inspector else { return };
         for verified in inspector.verify().unwrap_or_else(|error| panic!("{error}")) {
@@ -203,7 +214,7 @@ impl Life {
     }
 
     fn check_files(&self, which: Files) {
-        self.judged(|judge| judge.files(&self.disk, which));
+        self.judged(|judge| judge.files(&self.disk, &self.logs, which));
     }
 
     /// An application that does not fit the store cannot be started, and changes nothing.
@@ -261,6 +272,7 @@ impl Life {
         let outside = Outside {
             failure: Failure(Arc::new(move || failing.loses(Moment::SourceFails))),
             disk: self.disk.seen_by(Arc::clone(&process)),
+            senders: self.senders.seen_by(Arc::clone(&process)),
             death: Death(Arc::new(move || {
                 if dying.meets(Moment::Reading) {
                     dying.die();
@@ -331,6 +343,8 @@ impl Life {
         drop(run);
         let failure = commits.failure();
         match outcome {
+            // What a process that was taken over has not read, it has not left undone.
+            Outcome::Completed if process.has_slept() => Ended::Early,
             Outcome::Completed if failure.is_none() && !process.is_dead() => {
                 self.observe();
                 self.check_files(Files::Exact);
@@ -393,7 +407,7 @@ impl Life {
                 return;
             }
             let calls = lock(&calls).clone();
-            life.judged(|judge| judge.observe(&life.memory, &calls));
+            life.judged(|judge| judge.observe(&life.memory, &life.logs, &calls));
             life.check_files(Files::Published);
             // The store goes away for a while.
             if owner.one_in(15) && owner.number < FAILING {
@@ -423,7 +437,7 @@ impl Life {
         };
         Place {
             storage: Arc::new(mortal),
-            input: None,
+            input: Some(Arc::new(self.logs.seen_by(Arc::clone(process)))),
             clock: Box::new(|| 0),
             nonces: Box::new(move || {
                 drawn += 1;

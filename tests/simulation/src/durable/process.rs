@@ -11,6 +11,14 @@ use wallaroo_engine::Random;
 /// Where a process may die. The numbers are those of the table in docs/reliability.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Moment {
+    /// 1: frames of a sender are taken, and not in the input log.
+    Taken,
+    /// 2: they are in the input log, on the disk, and the sender is not told.
+    Acknowledging,
+    /// 3: a block of the input log is partly written.
+    Logging,
+    /// 3: with the power the end of an input log is lost.
+    Torn,
     /// 4: messages are handled, the epoch is open.
     Reading,
     /// 5: a segment is partly written.
@@ -55,7 +63,11 @@ pub enum Moment {
 
 impl Moment {
     /// All of them.
-    pub const ALL: [Moment; 20] = [
+    pub const ALL: [Moment; 24] = [
+        Moment::Taken,
+        Moment::Acknowledging,
+        Moment::Logging,
+        Moment::Torn,
         Moment::Reading,
         Moment::WritingSegment,
         Moment::WroteSegment,
@@ -78,7 +90,7 @@ impl Moment {
         Moment::WorkerPanics,
     ];
     /// Where a process may be made to die; more often where few processes come to.
-    pub const DEATHS: [Moment; 52] = [
+    pub const DEATHS: [Moment; 56] = [
         Moment::Reading,
         Moment::Reading,
         Moment::Reading,
@@ -91,6 +103,10 @@ impl Moment {
         Moment::Reporting,
         Moment::Reporting,
         Moment::Reporting,
+        Moment::WritingSegment,
+        Moment::WroteSegment,
+        Moment::WritingOutbox,
+        Moment::WritingOutbox,
         Moment::WritingOutbox,
         Moment::WritingOutbox,
         Moment::WritingOutbox,
@@ -132,6 +148,8 @@ impl Moment {
         Moment::Deleting,
         Moment::Deleting,
     ];
+    /// Where a process may die if it has input logs.
+    pub const LOG_DEATHS: [Moment; 3] = [Moment::Taken, Moment::Logging, Moment::Acknowledging];
     /// Where a process may sleep.
     pub const SLEEPS: [Moment; 6] = [
         Moment::WritingSegment,
@@ -158,19 +176,20 @@ pub struct Fate {
 }
 
 impl Fate {
-    /// Any fate.
+    /// Any fate of a process that may sleep, or has input logs.
     #[must_use]
-    pub fn random(random: &mut Random, may_sleep: bool) -> Self {
+    pub fn random(random: &mut Random, may_sleep: bool, has_logs: bool) -> Self {
         let sleeps = may_sleep && random.one_in(6);
-        let moments: &[Moment] = if sleeps {
-            &Moment::SLEEPS
-        } else {
-            &Moment::DEATHS
+        let of_logs = has_logs && random.one_in(2);
+        let moments: &[Moment] = match (sleeps, of_logs) {
+            (true, _) => &Moment::SLEEPS,
+            (false, true) => &Moment::LOG_DEATHS,
+            (false, false) => &Moment::DEATHS,
         };
         let moment = moments[random.below(moments.len())];
         // Often met in every process, or rarely.
         let most = match moment {
-            Moment::Reading | Moment::Recovering => 6,
+            Moment::Reading | Moment::Recovering | Moment::Taken | Moment::Logging => 6,
             Moment::Reporting => 8,
             Moment::WroteSegment | Moment::Merging | Moment::Deleting => 1,
             _ => 2,
@@ -210,6 +229,12 @@ impl std::fmt::Debug for Process {
 }
 
 impl Process {
+    /// One to whom nothing happens.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Process::new(0, None, Random::new(0), false, None, Arc::default())
+    }
+
     /// A process with a fate.
     #[must_use]
     pub fn new(

@@ -70,23 +70,31 @@ impl Acks {
                 let waited = self.news.wait_timeout(queue, WAIT);
                 queue = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
-            if queue.numbers.is_empty() {
-                return;
-            }
-            let mut syncs = std::mem::take(&mut queue.syncs);
-            let numbers = std::mem::take(&mut queue.numbers);
+            let is_over = queue.numbers.is_empty();
             drop(queue);
-            // The newest first: it covers the earlier ones of its file, which then find nothing to do.
-            syncs.reverse();
-            if let Err(error) = syncs.iter().try_for_each(|sync| sync()) {
-                self.queue().failed = Some(error);
+            if is_over || !self.run_once() {
                 return;
-            }
-            for (producer, number) in numbers.into_values() {
-                producer.durable.fetch_max(number, Ordering::SeqCst);
-                tell(&producer);
             }
         }
+    }
+
+    /// Syncs and tells what is there, without waiting for more; false after a failed sync.
+    pub(super) fn run_once(&self) -> bool {
+        let mut queue = self.queue();
+        let mut syncs = std::mem::take(&mut queue.syncs);
+        let numbers = std::mem::take(&mut queue.numbers);
+        drop(queue);
+        // The newest first: it covers the earlier ones of its file, which then find nothing to do.
+        syncs.reverse();
+        if let Err(error) = syncs.iter().try_for_each(|sync| sync()) {
+            self.queue().failed = Some(error);
+            return false;
+        }
+        for (producer, number) in numbers.into_values() {
+            producer.durable.fetch_max(number, Ordering::SeqCst);
+            tell(&producer);
+        }
+        true
     }
 }
 

@@ -129,6 +129,14 @@ impl Hub {
             .collect()
     }
 
+    /// All senders with the last number that is durable.
+    pub(super) fn durable(&self) -> Vec<(Vec<u8>, u64)> {
+        let state = self.state();
+        let all = state.producers.iter();
+        all.map(|(name, producer)| (name.clone(), producer.durable.load(Ordering::SeqCst)))
+            .collect()
+    }
+
     /// The sender of that name, when the log of earlier runs has been read.
     pub(super) fn producer(&self, name: Vec<u8>) -> Result<Arc<Producer>, Status> {
         let mut state = self.state();

@@ -1,0 +1,188 @@
+//! Senders that outlive processes, and send again what nobody has acknowledged.
+//!
+//! **Invariants.** A sender sends its records in order, with their numbers; when its connection breaks it begins again behind what it was
+//! told is durable, whatever the process knows. It never sends again what was acknowledged.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wallaroo::ConnectorError;
+use wallaroo::testing::durable::simulated::{Senders, Sent, SimulatedInput};
+use wallaroo_core::{Decoder, Format};
+
+use super::process::{Moment, Process};
+use crate::build::node_name;
+use crate::input::{Asked, Item, Record, ask, partition_name};
+
+/// By source and partition the number of the last acknowledged record.
+pub type Acknowledged = BTreeMap<(usize, usize), u64>;
+
+/// All senders, as one process meets them.
+#[derive(Clone, Debug)]
+pub struct World {
+    acknowledged: Arc<Mutex<Acknowledged>>,
+    process: Arc<Process>,
+}
+
+impl World {
+    /// Senders that have sent nothing yet.
+    #[must_use]
+    pub fn new(process: Arc<Process>) -> Self {
+        World {
+            acknowledged: Arc::default(),
+            process,
+        }
+    }
+
+    /// The same senders for another process.
+    #[must_use]
+    pub fn seen_by(&self, process: Arc<Process>) -> Self {
+        World {
+            process,
+            ..self.clone()
+        }
+    }
+
+    /// What the senders have been told.
+    #[must_use]
+    pub fn acknowledged(&self) -> Acknowledged {
+        self.told().clone()
+    }
+
+    /// The source that a node is.
+    ///
+    /// # Panics
+    /// When a partition of another name is opened.
+    #[must_use]
+    pub fn source(
+        &self,
+        node: usize,
+        records: Vec<Vec<Record>>,
+        requests: Arc<Mutex<Option<Sender<Asked>>>>,
+    ) -> SimulatedInput<Item> {
+        let partitions = (0..records.len()).map(partition_name).collect();
+        let rejected = records
+            .iter()
+            .flatten()
+            .filter(|record| record.rejected)
+            .map(|record| (record.item.partition, record.item.number))
+            .collect();
+        let world = self.clone();
+        let open = move |partition: &str| -> Box<dyn Senders> {
+            let index: usize = partition[1..].parse().expect("names are p and a number");
+            let requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
+            Box::new(Sending {
+                place: (node, index),
+                records: records[index].clone(),
+                next: world.of((node, index)),
+                requests: requests.clone(),
+                world: world.clone(),
+            })
+        };
+        SimulatedInput::new(partitions, Decoding { rejected }, Box::new(open))
+    }
+
+    fn of(&self, place: (usize, usize)) -> usize {
+        self.told().get(&place).copied().unwrap_or(0) as usize
+    }
+
+    fn told(&self) -> MutexGuard<'_, Acknowledged> {
+        let told = self.acknowledged.lock();
+        told.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sender of one partition.
+struct Sending {
+    place: (usize, usize),
+    records: Vec<Record>,
+    /// Index of the record that is sent next.
+    next: usize,
+    requests: Option<Sender<Asked>>,
+    world: World,
+}
+
+impl Senders for Sending {
+    fn send(&mut self) -> Result<Option<Sent>, ConnectorError> {
+        let process = &self.world.process;
+        if process.meets(Moment::Reading) {
+            process.die();
+        }
+        if process.is_dead() {
+            return Err(ConnectorError::new("the process is dead"));
+        }
+        if process.has_slept() {
+            // They have found the process that has taken over.
+            return Ok(None);
+        }
+        if process.loses(Moment::SourceFails) {
+            return Err(ConnectorError::new("injected: it fails in passing"));
+        }
+        if self.world.of(self.place) == self.records.len() {
+            return Ok(None);
+        }
+        if process.one_in(8) {
+            // A connection breaks, and the sender comes back.
+            self.next = self.world.of(self.place);
+        }
+        let mut frames = Vec::new();
+        for _ in 0..process.below(6) {
+            let Some(record) = self.records.get_mut(self.next) else {
+                break;
+            };
+            if let Some(request) = record.before.take() {
+                ask(self.requests.as_ref(), request);
+            }
+            let bytes = serde_json::to_vec(&record.item).expect("items have a JSON form");
+            frames.push((record.item.number, bytes));
+            self.next += 1;
+        }
+        let sender = format!("{} {}", node_name(self.place.0), self.place.1);
+        Ok(Some(Sent {
+            sender: sender.into_bytes(),
+            frames,
+        }))
+    }
+
+    fn syncs(&mut self) -> bool {
+        self.world.process.one_in(4)
+    }
+
+    fn durable(&mut self, _: &[u8], number: u64) {
+        let process = &self.world.process;
+        if number > self.world.of(self.place) as u64 && process.meets(Moment::Acknowledging) {
+            process.die();
+        }
+        if process.is_dead() || process.has_slept() {
+            return;
+        }
+        let mut told = self.world.told();
+        let last = told.entry(self.place).or_default();
+        *last = number.max(*last);
+        assert!(
+            *last <= self.records.len() as u64,
+            "record {number} was acknowledged and never sent"
+        );
+    }
+}
+
+/// Reads items, but for those that cannot be decoded.
+struct Decoding {
+    /// By partition and number.
+    rejected: std::collections::BTreeSet<(usize, u64)>,
+}
+
+impl Format<Item> for Decoding {
+    fn decoder(&self) -> Box<dyn Decoder<Item>> {
+        let rejected = self.rejected.clone();
+        Box::new(move |frame: &[u8]| {
+            let read = serde_json::from_slice(frame);
+            let item: Item = read.map_err(|error| ConnectorError::new(error.to_string()))?;
+            if rejected.contains(&(item.partition, item.number)) {
+                return Err(ConnectorError::new("cannot decode it"));
+            }
+            Ok(Some(item))
+        })
+    }
+}

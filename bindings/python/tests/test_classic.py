@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pickle
 import signal
@@ -706,21 +705,6 @@ def test_programs_are_as_they_were() -> None:
     for program in programs:
         assert "import wallaroo\n" in program.read_text()
         assert "classic" not in program.read_text()
-
-
-def test_every_public_name_of_the_original_is_there() -> None:
-    names = """
-        source build_application range_windows count_windows Pipeline computation computation_multi state_computation
-        state_computation_multi key_extractor decoder encoder Aggregation nanoseconds microseconds milliseconds seconds minutes
-        hours TCPSourceConfig TCPSinkConfig GenSourceConfig CustomKafkaSourceCLIParser CustomKafkaSinkCLIParser
-        DefaultKafkaSourceCLIParser DefaultKafkaSinkCLIParser tcp_parse_input_addrs tcp_parse_output_addrs
-        kafka_parse_source_options kafka_parse_sink_options serialize deserialize WallarooParameterError _ARGS
-    """.split()  # noqa: SIM905 - as a list it would be a page
-    assert [name for name in names if not hasattr(classic, name)] == []
-    assert sorted(classic.__all__) == classic.__all__
-    assert all(hasattr(classic, name) for name in classic.__all__)
-    spec = importlib.util.find_spec("wallaroo.classic.experimental")
-    assert spec is not None
 
 
 def test_kafka_options_are_parsed_as_in_the_original() -> None:

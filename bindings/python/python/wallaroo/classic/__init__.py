@@ -55,6 +55,7 @@ from ._objects import (
     state_computation_multi,
 )
 from ._pipelines import Pipeline, build_application, source
+from ._unbuffered import Unbuffered
 from ._windows import (
     Aggregation,
     CountWindows,
@@ -111,6 +112,7 @@ __all__ = [
     "StateComputationMulti",
     "TCPSinkConfig",
     "TCPSourceConfig",
+    "Unbuffered",
     "WallarooParameterError",
     "attach_to_module",
     "build_application",

@@ -113,6 +113,13 @@ class ConnectorDecoder(Decoder):
 class ConnectorEncoder(Encoder):
     """An encoder for connectors: ``encode(data, event_time, key)`` with the frame of the connector protocol around it."""
 
+    def _encode(self, encoded_data: bytes, event_time: int | datetime.datetime = 0, key: str | None = None) -> bytes:
+        if isinstance(event_time, datetime.datetime):
+            event_time = int(dt_to_timestamp(event_time) * 1000)
+        name = key.encode() if key else b""
+        length = 8 + 4 + len(name) + len(encoded_data)
+        return struct.pack(">IqI", length, event_time, len(name)) + name + encoded_data
+
 
 def dt_to_timestamp(dt: datetime.datetime) -> float:
     """Seconds since 1970."""
@@ -265,11 +272,7 @@ def connector_encoder(func: Callable[[Any], bytes]) -> ConnectorEncoder:
     """An encoder for connectors, of a function ``f(data)``."""
     _must_take(1, _name(func), func)
 
-    def encode(_: Any, data: Any, event_time: int | datetime.datetime = 0, key: str | None = None) -> bytes:
-        payload = func(data)
-        if isinstance(event_time, datetime.datetime):
-            event_time = int(event_time.timestamp() * 1000)
-        name = key.encode() if key else b""
-        return struct.pack(">IqI", 8 + 4 + len(name) + len(payload), event_time, len(name)) + name + payload
+    def encode(encoder: ConnectorEncoder, data: Any, event_time: int | datetime.datetime = 0, key: str | None = None) -> bytes:
+        return encoder._encode(func(data), event_time, key)
 
     return _made(ConnectorEncoder, func, encode=encode)

@@ -83,6 +83,11 @@ class Pipeline:
         """End in several sinks; all messages go to each of them."""
         return self._with(("to_sinks", [config.to_tuple() for config in sink_configs]))
 
+    def __to_tuple__(self, app_name: str) -> Topology:
+        """The topology of an application of this pipeline."""
+        whole = self.clone()
+        return app_name, whole._root, whole._stages, whole._edges
+
     def _sources(self) -> list[Stage]:
         return [stage for stages in self._stages for stage in stages if stage[0] == "source"]
 
@@ -100,5 +105,4 @@ def build_application(app_name: str, pipeline: Pipeline) -> Topology:
     if not pipeline._is_closed():
         message = "An application must end with to_sink/s."
         raise refused(message)
-    whole = pipeline.clone()
-    return app_name, whole._root, whole._stages, whole._edges
+    return pipeline.__to_tuple__(app_name)

@@ -23,6 +23,8 @@ from .._pipeline import source as source_pipeline
 from . import _flags
 from ._framing import Framed, framing
 from ._generated import Generated
+from ._unbuffered import Unbuffered
+from .experimental import connector_wire_messages, connectors
 
 _HELP = """\
 Run a program that was written for the original Wallaroo
@@ -72,10 +74,7 @@ def _load(program: _loading.Program, options: Sequence[str], line: _flags.Comman
     # Programs ask whether they are in the first process of a cluster; here there is no other.
     is_said = {"--cluster-initializer", "-t"} & set(everything)
     _classic._ARGS = tuple(everything) if is_said else (*everything, "--cluster-initializer")
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None and not stream.isatty():
-            reconfigure(line_buffering=True)
+    sys.stdout, sys.stderr = _unbuffered(sys.stdout), _unbuffered(sys.stderr)
     module = _loading.load(program, [*line.program, *behind])
     setup = getattr(module, "application_setup", None)
     if not callable(setup):
@@ -85,10 +84,15 @@ def _load(program: _loading.Program, options: Sequence[str], line: _flags.Comman
     return lower(topology, module)
 
 
+def _unbuffered(stream: Any) -> Any:
+    """What a program prints comes at once, as the original did it: also where nobody has a terminal."""
+    return stream if stream is None or stream.isatty() else Unbuffered(stream)
+
+
 def _take_place() -> None:
     """Let ``import wallaroo`` give the module for programs of the original."""
-    sys.modules["wallaroo"] = _classic
-    sys.modules["wallaroo.experimental"] = _classic.experimental
+    for module in (_classic, _classic.experimental, connectors, connector_wire_messages):
+        sys.modules[module.__name__.replace("wallaroo.classic", "wallaroo", 1)] = module
 
 
 def lower(topology: Any, module: ModuleType) -> App:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ._objects import (
+from .._objects import (
     ConnectorDecoder,
     ConnectorEncoder,
     OctetDecoder,
@@ -13,8 +14,16 @@ from ._objects import (
     connector_decoder,
     connector_encoder,
     decoder,
+    dt_to_timestamp,
     encoder,
 )
+from . import connector_wire_messages
+from . import connector_wire_messages as cwm
+from ._later import Later, function, methods
+
+
+class BaseMeta(metaclass=ABCMeta):  # noqa: B024 - for classes that have some
+    """A class with abstract methods."""
 
 
 class ConnectorError(Exception):
@@ -23,6 +32,10 @@ class ConnectorError(Exception):
 
 class ProtocolError(Exception):
     """A connector and an application did not understand each other."""
+
+
+class UnexpectedSocketError(Exception):
+    """A sink connector cannot listen any more."""
 
 
 class Stream(NamedTuple):
@@ -86,65 +99,55 @@ class SinkConnectorConfig:
         return ("sink_connector", *self._all)
 
 
-class _Later:
-    """A connector program."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        message = (
-            f"{type(self).__name__} is a program that sends to an application by the connector protocol of the original, which "
-            "comes later; send framed messages to a TCP source, or write a wallaroo.Source"
-        )
-        raise NotImplementedError(message)
-
-
-class BaseConnector(_Later):
-    """A connector."""
+class BaseConnector(Later):
+    """A program beside an application, which sends to it."""
 
 
 class SourceConnector(BaseConnector):
     """A connector that sends."""
 
 
-class SinkConnector(BaseConnector):
-    """A connector that receives."""
+class SinkConnector(Later):
+    """A program beside an application, which receives from it."""
 
 
-class AtLeastOnceSourceConnector(BaseConnector):
+class AtLeastOnceSourceConnector(BaseConnector, BaseMeta):
     """A connector that sends again what was not acknowledged."""
 
 
-class MultiSourceConnector(AtLeastOnceSourceConnector):
-    """A connector with several sources."""
+methods(SourceConnector, "connect write")
+methods(SinkConnector, "listen read")
+methods(
+    AtLeastOnceSourceConnector,
+    """
+    connect join shutdown write notify end_of_stream error pending_sends
+    handle_write handle_restarted handle_invalid_message handle_restart handle_close handle_error
+    collect_incoming_data found_terminator writable initiate_send
+    stream_added stream_removed stream_opened stream_closed stream_acked
+    """,
+)
 
-
-class BaseSource(_Later):
-    """A source of a connector."""
-
-
-class FramedFileReader(BaseSource):
-    """Reads a file of messages with their lengths."""
-
-
-class ThrottledFileReader(BaseSource):
-    """Reads a file at a rate."""
-
+parse_connector_args = function("parse_connector_args")
 
 __all__ = [
     "AtLeastOnceSourceConnector",
     "BaseConnector",
-    "BaseSource",
+    "BaseMeta",
     "ConnectorError",
-    "FramedFileReader",
-    "MultiSourceConnector",
     "ProtocolError",
     "SinkConnector",
     "SinkConnectorConfig",
     "SourceConnector",
     "SourceConnectorConfig",
     "Stream",
-    "ThrottledFileReader",
+    "UnexpectedSocketError",
+    "abstractmethod",
+    "connector_wire_messages",
+    "cwm",
+    "dt_to_timestamp",
     "octet_message_decoder",
     "octet_message_encoder",
+    "parse_connector_args",
     "stream_message_decoder",
     "stream_message_encoder",
 ]

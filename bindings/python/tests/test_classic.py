@@ -607,7 +607,7 @@ def test_what_comes_later_is_told() -> None:
         _runner.lower(classic.build_application("app", kafka), ModuleType("program"))
     connector = classic.experimental.SinkConnectorConfig("c", encode, decode, 7100, "cookie")
     to_connector = classic.source("n", classic.GenSourceConfig("n", Counting(3))).to_sink(connector)
-    with pytest.raises(InvalidError, match="the sink 'sink' needs connectors"):
+    with pytest.raises(InvalidError, match="the sink 'c' needs connectors"):
         _runner.lower(classic.build_application("app", to_connector), ModuleType("program"))
     with pytest.raises(NotImplementedError, match="comes later"):
         classic.experimental.AtLeastOnceSourceConnector("v", "c", "p", "i", "h", 1)
@@ -701,7 +701,7 @@ def test_resilience_is_a_store() -> None:
 def test_programs_are_as_they_were() -> None:
     """They name nothing of ours but the module that has the place of the original's."""
     programs = [path for path in PROGRAMS.glob("*.py") if path.name != "conftest.py"]
-    assert len(programs) == 6
+    assert len(programs) == 7
     for program in programs:
         assert "import wallaroo\n" in program.read_text()
         assert "classic" not in program.read_text()

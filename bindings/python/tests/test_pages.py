@@ -60,7 +60,7 @@ def test_python_runs_the_program_of_the_page_too(tmp_path: Path) -> None:
 
 
 def test_the_program_of_the_page_about_the_original_runs(tmp_path: Path) -> None:
-    assert write_files("classic.md", tmp_path) == ["votes.py", "objects.py"]
+    assert write_files("classic.md", tmp_path) == ["votes.py", "objects.py", "check_votes.py"]
     command = next(content for language, content in blocks("classic.md") if language == "text").split()
     port = free_port()
     with Receiver() as out:
@@ -71,7 +71,7 @@ def test_the_program_of_the_page_about_the_original_runs(tmp_path: Path) -> None
             assert process.stop() == 0
 
 
-@pytest.mark.parametrize("name", ["objects.py"])
+@pytest.mark.parametrize("name", ["objects.py", "check_votes.py"])
 def test_other_blocks_run(tmp_path: Path, name: str) -> None:
     write_files("classic.md", tmp_path)
     subprocess.run([sys.executable, name], cwd=tmp_path, timeout=60, check=True)

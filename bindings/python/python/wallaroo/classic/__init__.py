@@ -2,7 +2,7 @@
 
 ``wallaroo run --application-module MODULE --in NAME@HOST:PORT --out HOST:PORT`` runs such a program unchanged: this module
 takes the place of ``wallaroo`` for it. New programs are better written with :mod:`wallaroo` itself, which has types, tests
-without a network, files, stores and error policies; this module has what the original had, and no more.
+without a network, files, stores and error policies; this module has what the original had, and :func:`take_place` for tests.
 
     >>> from wallaroo import classic as wallaroo
     >>> @wallaroo.computation(name="convert Celsius to Fahrenheit")
@@ -55,6 +55,7 @@ from ._objects import (
     state_computation_multi,
 )
 from ._pipelines import Pipeline, build_application, source
+from ._place import take_place
 from ._unbuffered import Unbuffered
 from ._windows import (
     Aggregation,
@@ -71,6 +72,7 @@ from ._windows import (
     range_windows,
     seconds,
 )
+from .experimental import connectors as _connectors  # noqa: F401 - programs import it by the other name
 
 #: The whole command line, set before ``application_setup`` is called.
 _ARGS: tuple[str, ...] = ()
@@ -138,6 +140,7 @@ __all__ = [
     "source",
     "state_computation",
     "state_computation_multi",
+    "take_place",
     "tcp_parse_input_addrs",
     "tcp_parse_output_addrs",
 ]

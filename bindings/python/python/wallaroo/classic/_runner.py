@@ -23,8 +23,8 @@ from .._pipeline import source as source_pipeline
 from . import _flags
 from ._framing import Framed, framing
 from ._generated import Generated
+from ._place import take_place
 from ._unbuffered import Unbuffered
-from .experimental import connector_wire_messages, connectors
 
 _HELP = """\
 Run a program that was written for the original Wallaroo
@@ -69,7 +69,7 @@ def application(program: _loading.Program, options: Sequence[str], behind: Seque
 
 
 def _load(program: _loading.Program, options: Sequence[str], line: _flags.CommandLine, behind: Sequence[str]) -> App:
-    _take_place()
+    take_place()
     everything = [program.shown, *options, *behind]
     # Programs ask whether they are in the first process of a cluster; here there is no other.
     is_said = {"--cluster-initializer", "-t"} & set(everything)
@@ -87,12 +87,6 @@ def _load(program: _loading.Program, options: Sequence[str], line: _flags.Comman
 def _unbuffered(stream: Any) -> Any:
     """What a program prints comes at once, as the original did it: also where nobody has a terminal."""
     return stream if stream is None or stream.isatty() else Unbuffered(stream)
-
-
-def _take_place() -> None:
-    """Let ``import wallaroo`` give the module for programs of the original."""
-    for module in (_classic, _classic.experimental, connectors, connector_wire_messages):
-        sys.modules[module.__name__.replace("wallaroo.classic", "wallaroo", 1)] = module
 
 
 def lower(topology: Any, module: ModuleType) -> App:
@@ -201,7 +195,7 @@ class _Lowering:
         return Pipeline(replace(pipeline._node, location=self.place), pipeline._output)
 
     def sink(self, before: Pipeline[Any], config: tuple[Any, ...]) -> None:
-        shown = self.name("sink")
+        shown = self.name(str(config[1] or "sink"))
         if config[0] != "tcp":
             raise _later(shown, config[0], what="sink")
         _, _, host, port, encoder = config

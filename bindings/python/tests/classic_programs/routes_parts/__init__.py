@@ -1,0 +1,5 @@
+from .letters import Letter, Seen, stamp
+
+
+def sender(letter):
+    return letter.sender

@@ -222,3 +222,20 @@ def test_states_are_described_wrongly() -> None:
         State(3, dict)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="state is 3; expected a State, or a class"):
         source("numbers", [1]).to(lambda m, s: None, state=3)  # type: ignore[call-overload]
+
+
+def test_a_name_for_the_stage_leaves_a_state_of_the_programs_own_as_it_is() -> None:
+    """A state whose name was that of the stage's function was replaced: its expiry and its codec were lost."""
+    seen = State("Seen.add", Seen, expire_after=10)
+    numbers: Pipeline[int] = source("numbers", [])
+    counted = numbers.key_by(abs).to(Seen.add, state=seen).named("count")
+    app = App("named", counted.to_sink("counts", memory()), numbers.key_by(abs).to(Seen.look, state=seen).end())
+    results = Test(app).send("numbers", [1, 1]).advance(11).send("numbers", [1]).run()
+    assert results.state("Seen.add") == {1: Seen(2)}
+    assert len(results.sink("counts")) == 3
+
+
+def test_a_state_of_a_stage_alone_has_the_name_that_the_stage_is_given() -> None:
+    numbers: Pipeline[int] = source("numbers", [])
+    app = App("named", numbers.key_by(abs).to(Seen.add, state=Seen).named("one").named("two").end())
+    assert run(app, {"numbers": [1, 1]}).state("two") == {1: Seen(2)}

@@ -334,13 +334,14 @@ class Pipeline(Generic[T]):
             call = call_spec(function, shown, 1, many=many, state_first=False)
             settings: dict[str, Any] = {"call": call, "function": function}
             return self._then("to", shown, {**settings, "is_lambda": name is None}, type_)
-        if isinstance(state, type):
+        is_own = isinstance(state, type)
+        if is_own:
             state = State(shown, state)
         elif not isinstance(state, State):
             message = f"state is {state!r}; expected a State, or a class"
             raise TypeError(message)
         call = call_spec(function, shown, 2, many=many, state_first=_is_method_of(function, state.type))
-        settings = {"call": call, "function": function, "state": state, "is_lambda": name is None}
+        settings = {"call": call, "function": function, "state": state, "is_own": is_own, "is_lambda": name is None}
         return self._then("state", shown, settings, type_)
 
     def key_by(self, key: str | Callable[[T], Hashable]) -> Pipeline[T]:
@@ -399,10 +400,9 @@ class Pipeline(Generic[T]):
         """Name the last stage: how it is found in errors, metrics and stored state. By default the name of its function."""
         node = self._last("named", {"source", "to", "state"})
         settings = node.settings
-        state = settings.get("state")
-        if state is not None and state.name == node.name:
-            # A state of the stage's own is known under the stage's name.
-            settings = {**settings, "state": State(name, state.type)}
+        if settings.get("is_own"):
+            # A state that only this stage has is known under the stage's name.
+            settings = {**settings, "state": State(name, settings["state"].type)}
         return Pipeline(replace(node, name=name, is_name_given=True, settings=settings), self._output, self._type)
 
     def on_error(self, policy: OnError) -> Pipeline[T]:

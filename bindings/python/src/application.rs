@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyString};
 use wallaroo::host::{self, HostState, Letters};
 use wallaroo::{App, OnError, Stream, source};
 
+use crate::awaiting::Plain;
 use crate::connectors::{self, AnySource, Spec};
 use crate::context::Context;
 use crate::failing::{Policy, Raised};
@@ -218,6 +219,7 @@ impl Builder<'_> {
             Box::new(DecodeCode {
                 decode: Arc::clone(&decode),
                 policy: policy.clone(),
+                plain: Plain::default(),
                 names: None,
                 row: csv::StringRecord::new(),
             }) as Box<dyn host::Stage>
@@ -382,5 +384,6 @@ fn call(spec: &Spec<'_>) -> PyResult<Call> {
         },
         state_first: spec.flag("state_first")?,
         name: spec.text("name")?,
+        plain: Plain::default(),
     })
 }

@@ -18,6 +18,7 @@ use wallaroo::{
     Waker, Write, Writer,
 };
 
+use crate::awaiting::refuse_awaitable;
 use crate::failing::{self, Policy, Raised};
 use crate::message::{Columns, Message, Raw};
 
@@ -423,6 +424,7 @@ impl RowEncoder {
                 } else if let Ok(text) = encoded.cast::<PyString>() {
                     row.extend_from_slice(text.to_str()?.as_bytes());
                 } else {
+                    refuse_awaitable(&encoded, "the encoder")?;
                     return Err(PyTypeError::new_err(format!(
                         "the encoder returned a {}; it must return bytes or str",
                         encoded.get_type().name()?
@@ -595,8 +597,13 @@ struct PythonSink {
 }
 
 impl PythonSink {
+    fn call(&self, py: Python<'_>, method: &str) -> PyResult<()> {
+        let returned = self.sink.bind(py).call_method0(method)?;
+        refuse_awaitable(&returned, &format!("the method {method} of the sink"))
+    }
+
     fn open(&self, py: Python<'_>) -> Result<PythonSink, ConnectorError> {
-        self.sink.bind(py).call_method0("open").map_err(|error| {
+        self.call(py, "open").map_err(|error| {
             let what = "cannot open the sink";
             connector_error(py, &self.raised, what, Code::SinkOpen, &error)
         })?;
@@ -613,8 +620,8 @@ impl PythonSink {
 
     fn flush(&self) -> Result<Write, ConnectorError> {
         Python::attach(|py| {
-            let flushed = self.sink.bind(py).call_method0("flush");
-            flushed.map_err(|error| self.failed(py, &error))?;
+            self.call(py, "flush")
+                .map_err(|error| self.failed(py, &error))?;
             Ok(Write::Done)
         })
     }
@@ -654,7 +661,8 @@ impl Writer<Vec<Message>> for PythonWriter {
             let write = |messages: &mut Vec<Message>| {
                 let objects = messages.iter().map(|message| message.object(py));
                 let batch = PyList::new(py, objects.collect::<Vec<_>>())?;
-                self.0.sink.bind(py).call_method1("write", (batch,))?;
+                let written = self.0.sink.bind(py).call_method1("write", (batch,))?;
+                refuse_awaitable(&written, "the method write of the sink")?;
                 messages.clear();
                 Ok(Write::Done)
             };

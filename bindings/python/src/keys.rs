@@ -13,6 +13,7 @@ use uuid::Uuid;
 use wallaroo::host::{Failed, KeyExtractor, KeyIndex, Keyed, Messages, Slot, downcast};
 use wallaroo::{Key, KeyError, KeyHash, KeyView, StoredKey};
 
+use crate::awaiting::refuse_awaitable;
 use crate::failing::{Policy, as_json};
 use crate::message::{Columns, Message, Raw};
 use crate::plain_json::{self, Plain};
@@ -162,6 +163,7 @@ pub(crate) fn stored(object: &Bound<'_, PyAny>) -> PyResult<StoredKey> {
     {
         return with_python(object, Store)?.map_err(of_key);
     }
+    refuse_awaitable(object, "the function of the key")?;
     let class = object.get_type();
     if class.name()?.to_str()? == "UUID"
         && let Ok(uuid) = object

@@ -10,6 +10,7 @@
 //! **Limits.** One thread runs Python code per application. Values nest 64 deep at most where they are stored.
 
 mod application;
+mod awaiting;
 mod codec;
 mod connectors;
 mod context;

@@ -13,6 +13,7 @@ use wallaroo::host::{
     Failed, Input, Messages, Outputs, Splitter, Stage, StateStage, StateView, downcast,
 };
 
+use crate::awaiting::Plain;
 use crate::context::Context;
 use crate::failing::Policy;
 use crate::keys::{describe, to_python};
@@ -40,6 +41,8 @@ pub(crate) enum Decode {
 pub(crate) struct DecodeCode {
     pub(crate) decode: Arc<Decode>,
     pub(crate) policy: Policy,
+    /// Of what it makes: it is a message.
+    pub(crate) plain: Plain,
     /// The names of columns as Python has them, for the columns of the last row.
     pub(crate) names: Option<(Arc<crate::message::Columns>, Py<PyTuple>)>,
     pub(crate) row: csv::StringRecord,
@@ -63,6 +66,7 @@ impl DecodeCode {
             }
             Decode::Row(_) => return self.row(py, raw).map(Some),
         };
+        self.plain.check(&decoded, "the decoder")?;
         Ok((!decoded.is_none()).then_some(decoded))
     }
 
@@ -147,6 +151,8 @@ pub(crate) struct Call {
     /// Whether the state object is its first argument, before the message.
     pub(crate) state_first: bool,
     pub(crate) name: String,
+    /// Of what it returns: it is a message.
+    pub(crate) plain: Plain,
 }
 
 impl Call {
@@ -187,7 +193,7 @@ fn put_out(
     state: Option<*mut pyo3::ffi::PyObject>,
     mut put: impl FnMut(Py<PyAny>),
 ) -> PyResult<()> {
-    let check = |message: &Bound<'_, PyAny>| {
+    let refuse_own = |message: &Bound<'_, PyAny>| {
         if state == Some(message.as_ptr()) {
             return Err(PyTypeError::new_err(format!(
                 "{} passes its state object on, which the next message would change; pass a copy on",
@@ -202,7 +208,7 @@ fn put_out(
         };
         let emitted = std::mem::take(&mut context.bind(py).borrow_mut().emitted);
         for message in emitted {
-            check(message.bind(py))?;
+            refuse_own(message.bind(py))?;
             put(message);
         }
         Ok(())
@@ -215,36 +221,16 @@ fn put_out(
         for message in returned.try_iter()? {
             let message = message?;
             put_emitted(&mut put)?;
-            check(&message)?;
+            refuse_own(&message)?;
+            call.plain.check(&message, &call.name)?;
             put(message.unbind());
         }
         return put_emitted(&mut put);
     }
-    check(&returned)?;
-    if is_lazy(&returned.get_type()) {
-        return Err(PyTypeError::new_err(format!(
-            "{} returned {}, and not a message; use to_many for functions that yield, and plain functions instead of async ones",
-            call.name,
-            returned.get_type().name()?
-        )));
-    }
+    refuse_own(&returned)?;
+    call.plain.check(&returned, &call.name)?;
     put(returned.unbind());
     Ok(())
-}
-
-/// Generators and coroutines, by their types.
-#[inline]
-fn is_lazy(class: &Bound<'_, pyo3::types::PyType>) -> bool {
-    static LAZY: pyo3::sync::PyOnceLock<[Py<PyAny>; 2]> = pyo3::sync::PyOnceLock::new();
-    let py = class.py();
-    let lazy = LAZY.get_or_try_init(py, || -> PyResult<_> {
-        let types = py.import("types")?;
-        Ok([
-            types.getattr("GeneratorType")?.unbind(),
-            types.getattr("CoroutineType")?.unbind(),
-        ])
-    });
-    lazy.is_ok_and(|lazy| lazy.iter().any(|lazy| lazy.as_ptr() == class.as_ptr()))
 }
 
 /// A computation without state.
@@ -410,7 +396,12 @@ impl Splitter for SplitCode {
                 input.progress.set(index);
                 let is_first = function
                     .call1((given[index].object(py),))
-                    .and_then(|chosen| chosen.is_truthy())
+                    .and_then(|chosen| {
+                        self.predicate
+                            .plain
+                            .check(&chosen, "the function of the split")?;
+                        chosen.is_truthy()
+                    })
                     .map_err(|error| self.policy.failed(py, index, error))?;
                 choices.push(u16::from(!is_first));
             }

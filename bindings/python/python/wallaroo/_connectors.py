@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast, overload, runtime_checkable
 
+from ._async import refuse_async, refuse_async_methods, refuse_awaitable
 from ._formats import Format, _Json
 from ._native import Memory as _Memory
 
@@ -336,13 +337,20 @@ class Sink(Generic[T_contra]):
 
 
 class _CallableSink(Sink[T_contra]):
-    def __init__(self, function: Callable[[T_contra], Any]) -> None:
+    def __init__(self, name: str, function: Callable[[T_contra], Any]) -> None:
+        if inspect.isgeneratorfunction(function):
+            message = f"the function of the sink {name!r} yields, and nothing takes out what it does; a sink returns nothing"
+            raise TypeError(message)
         self._function = function
+        self._what = f"the function of the sink {name!r}"
+        refuse_async(function, self._what)
 
     def write(self, messages: list[T_contra], /) -> None:
         function = self._function
         for message in messages:
-            function(message)
+            returned = function(message)
+            if returned is not None:
+                refuse_awaitable(returned, self._what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,17 +405,23 @@ class _Iterable(Source[T]):
         return self._count
 
 
-def as_source(connector: Any) -> tuple[dict[str, Any], Format[Any] | None, Any]:
+_SINK_METHODS = ("open", "write", "flush", "close")
+
+
+def as_source(name: str, connector: Any) -> tuple[dict[str, Any], Format[Any] | None, Any]:
     """A source for the native module, its format, and the type of its messages."""
     if isinstance(connector, Connector):
         format_ = connector._format
         type_ = format_.type if format_ is not None else getattr(connector, "message_type", None)
         return connector._source_spec(), format_, type_
     if isinstance(connector, Source):
+        refuse_async_methods(connector, ("partitions", "open", "read", "position", "close"), f"the source {name!r}")
         return {"type": "python", "source": connector}, None, None
     if isinstance(connector, (str, bytes)):
         message = f"{connector!r} is no source; to read a file of this name, write file({connector!r}, lines())"
         raise TypeError(message)
+    if not inspect.isclass(connector):
+        refuse_async(connector, f"the function of the source {name!r}")
     if isinstance(connector, Iterable) or (callable(connector) and not inspect.isclass(connector)):
         return {"type": "python", "source": _Iterable(connector)}, None, None
     if inspect.isclass(connector):
@@ -420,17 +434,18 @@ def as_source(connector: Any) -> tuple[dict[str, Any], Format[Any] | None, Any]:
     raise TypeError(message)
 
 
-def as_sink(connector: Any) -> dict[str, Any]:
+def as_sink(name: str, connector: Any) -> dict[str, Any]:
     """A sink for the native module."""
     if isinstance(connector, Connector):
         return connector._sink_spec()
     if isinstance(connector, Sink):
+        refuse_async_methods(connector, _SINK_METHODS, f"the sink {name!r}")
         return {"type": "python", "sink": connector}
     if inspect.isclass(connector) and issubclass(connector, Sink):
         message = f"the class {connector.__name__} is no sink; give an object of it"
         raise TypeError(message)
     if callable(connector):
-        return {"type": "python", "sink": _CallableSink(connector)}
+        return {"type": "python", "sink": _CallableSink(name, connector)}
     message = (
         f"a {type(connector).__name__} is no sink; expected stdout(), file_sink(…), tcp_sink(…), memory(), discard(), a "
         "function, or an object of a subclass of wallaroo.Sink"
@@ -438,7 +453,7 @@ def as_sink(connector: Any) -> dict[str, Any]:
     raise TypeError(message)
 
 
-def as_letters(connector: Any) -> dict[str, Any]:
+def as_letters(name: str, connector: Any) -> dict[str, Any]:
     """A sink of dead letters for the native module."""
     if isinstance(connector, MemorySink):
         keep = connector._letters
@@ -447,8 +462,10 @@ def as_letters(connector: Any) -> dict[str, Any]:
         return connector._sink_spec()
     if isinstance(connector, Sink):
         sink = connector
-        return {"type": "python", "letters": lambda *fields: sink.write([DeadLetter(*fields)]), "sink": sink}
-    if callable(connector):
-        function = connector
-        return {"type": "python", "letters": lambda *fields: function(DeadLetter(*fields))}
-    return as_sink(connector)
+        refuse_async_methods(sink, _SINK_METHODS, f"the sink {name!r}")
+        write = _CallableSink(name, lambda letter: sink.write([letter])).write
+        return {"type": "python", "letters": lambda *fields: write([DeadLetter(*fields)]), "sink": sink}
+    if callable(connector) and not inspect.isclass(connector):
+        write = _CallableSink(name, connector).write
+        return {"type": "python", "letters": lambda *fields: write([DeadLetter(*fields)])}
+    return as_sink(name, connector)

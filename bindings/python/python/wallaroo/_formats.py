@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import msgspec
 
+from ._async import refuse_async
 from ._classes import hints_of
 from ._describe import _fallback
 from ._fields import plain_path
@@ -362,6 +363,7 @@ def decoder(function: Callable[[bytes], T | None]) -> Format[T]:
         >>> import wallaroo
         >>> numbers = wallaroo.file("numbers.txt", wallaroo.decoder(lambda line: int(line)))
     """
+    refuse_async(function, "the function of the decoder")
     return _Decoder(function)
 
 
@@ -378,4 +380,5 @@ def encoder(function: Callable[[T], bytes | str], *, line: bool = True) -> Forma
     """Each message is what a function returns: bytes or text; followed by a line end unless ``line`` is false or the
     connector is framed.
     """
+    refuse_async(function, "the function of the encoder")
     return _Encoder(function, line=line)

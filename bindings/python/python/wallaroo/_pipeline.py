@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
+from ._async import refuse_async, refuse_async_methods
 from ._connectors import Connector, Sink, Source, as_letters, as_sink, as_source
 from ._fields import misspelt
 from ._formats import Format, hints_of_function
@@ -80,6 +81,8 @@ class State(Generic[S]):
         if expire_after is not None and not expire_after > 0:
             message = f"expire_after of the state {name!r} is {expire_after!r}; expected seconds above 0"
             raise ValueError(message)
+        if codec is not None and not isinstance(codec, str):
+            refuse_async_methods(codec, ("encode", "decode"), f"the codec of the state {name!r}")
         self.name = name
         self.type: type[S] = type_
         self.expire_after = expire_after
@@ -148,12 +151,7 @@ def call_spec(function: Any, name: str, count: int, *, many: bool, state_first: 
     if not callable(function):
         message = f"expected a function for the stage {name!r}, found a {type(function).__name__}"
         raise TypeError(message)
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
-        message = (
-            f"the function of the stage {name!r} is async; stages are plain functions for now: a state object is worked on by "
-            "one call at a time, which awaiting would break. Call what must wait in a source or sink of your own"
-        )
-        raise TypeError(message)
+    refuse_async(function, f"the function of the stage {name!r}", "stages")
     if not many and inspect.isgeneratorfunction(function):
         message = f"the function of the stage {name!r} yields its messages; use to_many for it"
         raise TypeError(message)
@@ -215,7 +213,7 @@ class End:
 
     def dead_letter(self, name: str, sink: Connector[Any] | Sink[Any] | Callable[[Any], Any]) -> End:
         """Send messages that the encoder of the sink fails for to another sink, as :class:`DeadLetter`."""
-        return End(replace(self._node, policy=Policy("dead_letter", (name, as_letters(sink)))))
+        return End(replace(self._node, policy=Policy("dead_letter", (name, as_letters(name, sink)))))
 
     def __repr__(self) -> str:
         """``End('alerts')``."""
@@ -369,6 +367,7 @@ class Pipeline(Generic[T]):
         if not callable(key):
             message = f"key_by takes the name of a field or a function; found a {type(key).__name__}"
             raise TypeError(message)
+        refuse_async(key, "the function of the key")
         return self._then("key_by", None, {"function": key}, self._type)
 
     def collect(self) -> Pipeline[T]:
@@ -416,7 +415,7 @@ class Pipeline(Generic[T]):
 
     def dead_letter(self, name: str, sink: Connector[Any] | Sink[Any] | Callable[[Any], Any]) -> Pipeline[T]:
         """Send messages for which the last stage (or the source's decoder) fails to a sink, as :class:`DeadLetter`."""
-        return self._with_policy("dead_letter", Policy("dead_letter", (name, as_letters(sink))))
+        return self._with_policy("dead_letter", Policy("dead_letter", (name, as_letters(name, sink))))
 
     def _with_policy(self, what: str, policy: Policy) -> Pipeline[T]:
         node = self._last(what, {"source", "to", "state", "split"})
@@ -434,7 +433,7 @@ class Pipeline(Generic[T]):
     def to_sink(self, name: str, sink: Connector[Any] | Sink[Any] | Callable[[T], Any]) -> End:
         """End the pipeline in a sink: ``stdout()``, ``file_sink(…)``, a function, or a :class:`Sink` of your own."""
         location = caller()
-        spec = as_sink(sink)
+        spec = as_sink(name, sink)
         return End(Node("sink", ((self._node, self._output),), location, name, True, settings={"sink": spec}))
 
     def end(self) -> End:
@@ -465,7 +464,7 @@ def source(name: str, connector: Any) -> Pipeline[Any]:
     if not isinstance(name, str):
         message = f"the name of a source is a str; found a {type(name).__name__} (source(name, connector))"
         raise TypeError(message)
-    spec, format_, type_ = as_source(connector)
+    spec, format_, type_ = as_source(name, connector)
     settings: dict[str, Any] = {"connector": spec, "format": format_, "type": type_}
     return Pipeline(Node("source", (), caller(), name, True, settings=settings), type_=type_)
 

@@ -127,7 +127,7 @@ class _Lowering:
     def _to(self, node: Node, spec: dict[str, Any]) -> int:
         self._name(node, spec)
         self._hints(node.settings["function"])
-        return self.add({**spec, "call": node.settings["call"], "inputs": self._inputs(node)})
+        return self.add({**spec, "call": _call(node, spec), "inputs": self._inputs(node)})
 
     def _state(self, node: Node, spec: dict[str, Any]) -> int:
         self._name(node, spec)
@@ -138,7 +138,7 @@ class _Lowering:
             raise ValueError(message)
         self._hints(node.settings["function"])
         inputs = self._inputs(node)
-        return self.add({**spec, "call": node.settings["call"], "state": state_spec(known), "inputs": inputs})
+        return self.add({**spec, "call": _call(node, spec), "state": state_spec(known), "inputs": inputs})
 
     def _name(self, node: Node, spec: dict[str, Any]) -> None:
         if not node.is_name_given and node.settings["is_lambda"]:
@@ -157,6 +157,11 @@ class _Lowering:
 
     def _end(self, node: Node, spec: dict[str, Any]) -> int:
         return self.add({**spec, "inputs": self._inputs(node)})
+
+
+def _call(node: Node, spec: dict[str, Any]) -> dict[str, Any]:
+    """How the function of a stage is called; by the name that the stage has in the end."""
+    return {**node.settings["call"], "name": spec["name"]}
 
 
 def _hint(type_: Any, path: str) -> Any:

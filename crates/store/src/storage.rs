@@ -6,7 +6,7 @@
 //! by the loss of power. Names are relative, of ASCII letters, digits and `-_./`, without empty parts and without `.` or
 //! `..`.
 
-mod directory;
+pub(crate) mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod faulty;
 pub(crate) mod memory;

@@ -7,6 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use crate::storage::directory;
+
 /// Directories and files.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Makes a directory, with those above it, unless it is there.
@@ -78,9 +80,9 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
 pub struct SystemDisk;
 
 impl Disk for SystemDisk {
-    fn make_directory(&self, directory: &Path) -> io::Result<()> {
-        fs::create_dir_all(directory)?;
-        sync_directory(directory.parent().unwrap_or(directory))
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        directory::make(path)?;
+        sync_above(path)
     }
 
     fn names(&self, directory: &Path) -> io::Result<Vec<String>> {
@@ -94,7 +96,7 @@ impl Disk for SystemDisk {
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        sync_directory(path.parent().unwrap_or(path))?;
+        sync_above(path)?;
         Ok(Box::new(file))
     }
 
@@ -132,12 +134,8 @@ impl DiskFile for File {
     }
 }
 
-/// Makes the entries of a directory durable.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    let directory = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
-    };
-    File::open(directory)?.sync_all()
+/// Makes a name durable.
+fn sync_above(path: &Path) -> io::Result<()> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    directory::sync(above.unwrap_or_else(|| Path::new(".")))
 }

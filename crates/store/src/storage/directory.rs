@@ -149,8 +149,8 @@ pub(crate) fn kind_of(error: &io::Error) -> ErrorKind {
     }
 }
 
-/// Makes a directory for its owner only, and makes its name durable. One that is there keeps its mode.
-fn make(root: &Path) -> io::Result<()> {
+/// Makes a directory for its owner only, with those above it, and makes their names durable. One that is there keeps its mode.
+pub(crate) fn make(root: &Path) -> io::Result<()> {
     let first_existing = root
         .ancestors()
         .find(|path| !path.as_os_str().is_empty() && path.exists())
@@ -181,7 +181,7 @@ fn sync_all_of(path: &Path) -> io::Result<()> {
 }
 
 /// Makes the entries of a directory durable. There is no such thing on systems other than Unix.
-fn sync(path: &Path) -> io::Result<()> {
+pub(crate) fn sync(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(path)?.sync_all()?;
     }

@@ -87,8 +87,20 @@ pub(super) fn cut(path: &Path, length: u64) -> Result<bool, ConnectorError> {
     }
     file.set_len(length)
         .and_then(|()| file.sync_all())
+        .and_then(|()| sync_name(path))
         .map_err(|error| cannot_open(path, error))?;
     Ok(true)
+}
+
+/// Makes the name of a file durable: without it, what was synced of a new file is lost with the power.
+pub(super) fn sync_name(path: &Path) -> std::io::Result<()> {
+    let directory = path.parent().filter(|above| !above.as_os_str().is_empty());
+    match File::open(directory.unwrap_or_else(|| Path::new("."))) {
+        Ok(directory) if cfg!(unix) => directory.sync_all(),
+        // One may write in a directory and not read it; then its names cannot be synced.
+        Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 pub(super) fn cannot_open(path: &Path, error: std::io::Error) -> ConnectorError {

@@ -1,7 +1,7 @@
 //! Publishes committed epochs to a file.
 //!
 //! **Invariants.** The rows of an epoch are written where the epoch before ended, so that writing them again changes
-//! nothing. They are on the disk before their end is told. The file never holds rows that were not committed.
+//! nothing. They and the file's name are on the disk before their end is told. The file never holds rows that were not committed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write as _};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use wallaroo_core::{Code, ConnectorError, Messages, Position, Publisher, Rows};
 
 use super::csv::Preamble;
-use super::file::cannot_open;
+use super::file::{cannot_open, sync_name};
 use crate::connectors::reason::reason;
 
 /// Publishes to one regular file.
@@ -41,7 +41,11 @@ impl FilePublisher {
             .open(path)
             .map_err(|error| cannot_open(path, error))?;
         let metadata = file.metadata().map_err(|error| cannot_open(path, error))?;
-        Ok(metadata.is_file().then(|| FilePublisher {
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        sync_name(path).map_err(|error| cannot_open(path, error))?;
+        Ok(Some(FilePublisher {
             path: path.to_owned(),
             file,
             append,

@@ -48,6 +48,15 @@ pub trait Sink<M>: Send + 'static {
         Ok(None)
     }
 
+    /// Takes the destination for this process, where two must not write and [`Sink::resume`] takes back what is there: a file locks
+    /// itself. Called before it, with a store only; while a process has it, another that has taken its store over is refused.
+    ///
+    /// # Errors
+    /// When another process has it.
+    fn claim(&mut self) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
     /// Puts the destination back to where a checkpoint ended, before [`Sink::open`], and tells where that is: for sinks whose
     /// [`Writer::checkpoint`] names positions. `from` is `None` when there is no checkpoint yet.
     ///

@@ -375,6 +375,14 @@ pub trait ErasedSink: Send {
         Ok(None)
     }
 
+    /// As [`wallaroo_core::Sink::claim`].
+    ///
+    /// # Errors
+    /// When another process has it.
+    fn claim(&mut self) -> Result<(), ConnectorError> {
+        Ok(())
+    }
+
     /// As [`wallaroo_core::Sink::resume`].
     ///
     /// # Errors

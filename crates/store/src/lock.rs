@@ -3,12 +3,15 @@
 //! A lock of the operating system on a file, so it is gone with its process, however that ends. It is a help for people who
 //! start a program twice; what is safe in any case is decided by the log.
 //!
+//! Who takes a store over cannot have the lock of a process that hangs. It locks another file beside, and nobody starts without
+//! insisting while any of them is locked: else the next start, when the first process is gone, would fence the one that works.
+//!
 //! **Invariants.** The file says who has the lock, for messages only, and is never removed: a lock on a removed file would be
 //! none.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use wallaroo_core::{Clock, SystemClock};
 
@@ -18,47 +21,87 @@ use crate::storage::{ErrorKind, StorageError};
 /// The right to write in a directory, until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _files: Vec<File>,
 }
+
+/// How many processes may hang at a time of which each took the store from the one before, and one that works.
+const MAX_OWNERS: u32 = 16;
 
 /// More than an owner ever is.
 const OWNER_BYTES: u64 = 200;
 
 impl Lock {
-    /// Takes the lock of which `path` is the file, in the store at `place`.
+    /// Takes the lock of which `path` is the first file, in the store at `place`.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] when another process has it, with that process's number; or when the file cannot be made.
+    /// [`StoreError::Locked`] when another process has it, with the number of the last that took it; or when the file cannot be made.
     pub fn acquire(path: &Path, place: &str) -> Result<Self, StoreError> {
-        let failed = |error: io::Error| {
-            StoreError::Storage(StorageError {
-                action: "open",
-                name: "lock".to_owned(),
-                place: place.to_owned(),
-                cause: error.to_string(),
-                kind: ErrorKind::Denied,
-            })
-        };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked {
-                    place: place.to_owned(),
-                    owner: owner(&mut file),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        let mut files = vec![lock(path, place)];
+        let others = (2..=MAX_OWNERS).map(|number| nth(path, number));
+        files.extend(
+            others
+                .filter(|other| other.exists())
+                .map(|other| lock(&other, place)),
+        );
+        // Of those that have one, the last has taken it from the others.
+        if let Some(refused) = files.iter().rposition(Result::is_err) {
+            return files
+                .swap_remove(refused)
+                .map(|file| Lock { _files: vec![file] });
         }
-        note_owner(&mut file).map_err(failed)?;
-        Ok(Lock { _file: file })
+        let files: Result<Vec<File>, StoreError> = files.into_iter().collect();
+        Ok(Lock { _files: files? })
     }
+
+    /// Takes a lock that nobody else has, beside those of processes that cannot be stopped.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when there are too many of them; or when a file cannot be made.
+    pub fn acquire_next(path: &Path, place: &str) -> Result<Self, StoreError> {
+        let mut number = 2;
+        loop {
+            match lock(&nth(path, number), place) {
+                Err(StoreError::Locked { .. }) if number < MAX_OWNERS => number += 1,
+                locked => return locked.map(|file| Lock { _files: vec![file] }),
+            }
+        }
+    }
+}
+
+/// The file of the process that took the store as the `number`th.
+fn nth(path: &Path, number: u32) -> PathBuf {
+    path.with_extension(number.to_string())
+}
+
+fn lock(path: &Path, place: &str) -> Result<File, StoreError> {
+    let failed = |error: io::Error| {
+        StoreError::Storage(StorageError {
+            action: "open",
+            name: "lock".to_owned(),
+            place: place.to_owned(),
+            cause: error.to_string(),
+            kind: ErrorKind::Denied,
+        })
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(StoreError::Locked {
+                place: place.to_owned(),
+                owner: owner(&mut file),
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    note_owner(&mut file).map_err(failed)?;
+    Ok(file)
 }
 
 fn note_owner(file: &mut File) -> io::Result<()> {
@@ -133,6 +176,32 @@ mod tests {
         let expected = format!("process {}, which opened it at 20", std::process::id());
         assert!(owner.starts_with(&expected), "{owner}");
         drop(lock);
+        Lock::acquire(&path, "here").expect("is free again");
+    }
+
+    #[test]
+    fn who_took_it_over_keeps_it_when_the_first_is_gone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("lock");
+        let refused = || {
+            let error = Lock::acquire(&path, "here").expect_err("is taken");
+            assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+        };
+        let first = Lock::acquire(&path, "here").expect("nobody has it");
+        let second = Lock::acquire_next(&path, "here").expect("it insists");
+        let third = Lock::acquire_next(&path, "here").expect("it insists, too");
+        refused();
+        drop(first);
+        refused();
+        drop(second);
+        refused();
+        drop(third);
+        let all = Lock::acquire(&path, "here").expect("is free again");
+        refused();
+        let next = Lock::acquire_next(&path, "here").expect("it insists");
+        drop(all);
+        refused();
+        drop(next);
         Lock::acquire(&path, "here").expect("is free again");
     }
 }

@@ -116,6 +116,9 @@ pub(crate) fn upload_name(name: &str) -> String {
 /// Whether a name in the directory is of something else than an object.
 pub(crate) fn is_own(name: &str) -> bool {
     name == LOCK
+        || name
+            .strip_prefix(LOCK)
+            .is_some_and(|rest| rest.starts_with('.'))
         || [UPLOADS, INPUT]
             .iter()
             .any(|own| name.starts_with(own) && name[own.len()..].starts_with('/'))

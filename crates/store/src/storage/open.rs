@@ -30,8 +30,8 @@ pub fn open(address: &str) -> Result<(Arc<dyn Storage>, Option<Lock>), StoreErro
     open_with(address, false)
 }
 
-/// As [`open`], also when another process has the lock and cannot be stopped: there is no lock then, and the log fences the
-/// other process.
+/// As [`open`], also when another process has the lock and cannot be stopped: the log fences that process, and who has taken its
+/// place has a lock of its own.
 ///
 /// # Errors
 /// When the address is of no known form, or when the place cannot be used.
@@ -121,14 +121,16 @@ fn open_directory(
 ) -> Result<(Arc<dyn Storage>, Option<Lock>), StoreError> {
     let failed = |error: std::io::Error| directory::error("open", "", address, &error);
     let directory = Directory::open(path).map_err(failed)?;
-    let lock = match Lock::acquire(&directory.root().join(LOCK), address) {
-        Err(StoreError::Locked { .. }) if insists => None,
-        taken => Some(taken?),
+    let path = directory.root().join(LOCK);
+    let lock = match Lock::acquire(&path, address) {
+        Err(StoreError::Locked { .. }) if insists => Lock::acquire_next(&path, address)?,
+        taken => {
+            let lock = taken?;
+            directory.clean().map_err(failed)?;
+            lock
+        }
     };
-    if lock.is_some() {
-        directory.clean().map_err(failed)?;
-    }
-    Ok((Arc::new(objects_in(directory, address)?), lock))
+    Ok((Arc::new(objects_in(directory, address)?), Some(lock)))
 }
 
 fn existing_directory(path: &Path, address: &str) -> Result<Objects, StoreError> {

@@ -173,6 +173,10 @@ impl<M: Messages> ErasedSink for SinkOf<M> {
         Ok(publisher)
     }
 
+    fn claim(&mut self) -> Result<(), ConnectorError> {
+        self.sink.claim()
+    }
+
     fn resume(&mut self, from: Option<&Position>) -> Result<Option<Position>, ConnectorError> {
         self.sink.resume(from)
     }

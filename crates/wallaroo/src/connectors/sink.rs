@@ -9,6 +9,7 @@ use std::sync::Arc;
 use wallaroo_core::{Encoder, Rows, Sink};
 
 mod bytes;
+mod claim;
 mod csv;
 mod discard;
 mod encoders;

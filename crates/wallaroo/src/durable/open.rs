@@ -350,7 +350,9 @@ fn resume_sinks(
             let reset = with.reset_sinks.contains(name);
             let mut code = sink.code.lock().unwrap_or_else(PoisonError::into_inner);
             let from = from.as_ref().filter(|_| !reset);
-            // It is cut back: not by a process that has slept since its fence, while another took over.
+            // It is cut back: not while another process writes it, and not by one that has slept since its fence, while another
+            // took over and ended.
+            code.claim().map_err(failed)?;
             let checked = store.check_not_fenced();
             checked.map_err(|error| store_error(&error))?;
             if let Some(position) = code.resume(from).map_err(failed)? {

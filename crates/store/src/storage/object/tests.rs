@@ -178,9 +178,12 @@ fn a_store_is_opened_by_one_process_unless_somebody_insists() {
         "{error}"
     );
     let (second, lock) = open_in_spite_of_lock(&address).expect("insists");
-    assert!(lock.is_none());
     assert_eq!(second.create("log/1", b"2").expect("ok"), Created::Existed);
+    // A third does not get it, also when the first is gone: it would fence the second, and clean up what that writes.
     drop(first);
+    let refused = open(&address).map(|_| ()).expect_err("is taken");
+    assert!(matches!(refused, StoreError::Locked { .. }), "{refused}");
+    drop(lock);
     assert!(open(&address).expect("is free").1.is_some());
 }
 

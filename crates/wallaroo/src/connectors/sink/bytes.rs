@@ -6,11 +6,13 @@
 use std::fmt::Display;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use wallaroo_core::{ConnectorError, Encoder, Position, Publisher, Rows, Sink, Waker, Writer};
 
+use super::claim::Claim;
 use super::csv::{CsvEncoder, Preamble};
 use super::encoders::{
     Content, EncoderContent, FunctionContent, JsonContent, Separated, Separator, TextContent,
@@ -52,6 +54,8 @@ enum Target {
         path: PathBuf,
         append: bool,
         at_once: bool,
+        /// Kept as long as the sink, where rows are visible at once and taken back.
+        claim: Option<Arc<Claim>>,
     },
     Tcp {
         address: String,
@@ -91,6 +95,7 @@ pub fn file_sink(path: impl AsRef<Path>) -> ByteSink<FileOutput> {
         path: path.as_ref().to_owned(),
         append: false,
         at_once: false,
+        claim: None,
     })
 }
 
@@ -220,12 +225,22 @@ impl<K: 'static> Sink<Rows> for ByteSink<K> {
             path,
             append,
             at_once: false,
+            ..
         } = &self.target
         else {
             return Ok(None);
         };
         let publisher = FilePublisher::open(path, *append, Preamble::clone(&self.preamble))?;
         Ok(publisher.map(|publisher| Box::new(publisher) as Box<dyn Publisher>))
+    }
+
+    fn claim(&mut self) -> Result<(), ConnectorError> {
+        if let Target::File { path, claim, .. } = &mut self.target
+            && claim.is_none()
+        {
+            *claim = Claim::on(path)?.map(Arc::new);
+        }
+        Ok(())
     }
 
     fn resume(&mut self, from: Option<&Position>) -> Result<Option<Position>, ConnectorError> {
@@ -265,6 +280,7 @@ impl<K: 'static> Sink<Rows> for ByteSink<K> {
                     path,
                     append,
                     at_once,
+                    claim: None,
                 }
             }
             Address::Tcp(address) => Target::Tcp {

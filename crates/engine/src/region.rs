@@ -481,7 +481,7 @@ impl Region {
             && executor.has_state()
         {
             self.save(executor, Portion::ALL)?;
-            executor.expire(usize::MAX)?;
+            executor.expire_for_checkpoint()?;
             executor.close_epoch(&*listener);
             self.saving = Some(self.open);
         }

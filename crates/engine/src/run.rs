@@ -5,6 +5,7 @@
 //! every waiter gets.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -328,18 +329,20 @@ impl RunHandle {
         })
     }
 
-    /// How many records have come from all sources, as far as their stages have taken them.
+    /// How much has happened that a checkpoint has to hold: records of all sources that their stages have taken, and state objects that
+    /// expired without one. It never becomes less.
     #[must_use]
-    pub fn records(&self) -> u64 {
+    pub fn changes(&self) -> u64 {
         let Some(inner) = self.inner.upgrade() else {
             return 0;
         };
         let nodes = inner.program.plan.nodes.iter().zip(&inner.counts.nodes);
-        nodes
+        let records: u64 = nodes
             .filter(|(node, _)| node.kind == NodeKind::Source)
             .map(|(node, counts)| counts.status(&node.name))
             .map(|status| status.messages_out + status.dropped)
-            .sum()
+            .sum();
+        records + inner.counts.expired.load(Ordering::Relaxed)
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Counts {
     pub(crate) nodes: Box<[NodeCounts]>,
     /// By name.
     pub(crate) states: BTreeMap<String, StateCounts>,
+    /// State objects that expired while an epoch went on: without a message, the next checkpoint has to know.
+    pub(crate) expired: AtomicU64,
 }
 
 impl Counts {
@@ -30,6 +32,7 @@ impl Counts {
             states: states
                 .map(|name| (name.to_owned(), StateCounts::default()))
                 .collect(),
+            expired: AtomicU64::new(0),
         }
     }
 

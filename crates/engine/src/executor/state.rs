@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use hashbrown::{HashMap, HashSet};
 use wallaroo_core::{
@@ -144,19 +145,20 @@ impl Table {
         }
     }
 
-    /// Drops expired objects, looking at about `count`. Says whether there may be more.
-    fn expire(&mut self, now: Timestamp, count: usize) -> Result<bool, Failure> {
+    /// Drops expired objects, looking at about `count`. Says how many there were, and whether there may be more.
+    fn expire(&mut self, now: Timestamp, count: usize) -> Result<(usize, bool), Failure> {
         let Some(expiry) = &mut self.expiry else {
-            return Ok(false);
+            return Ok((0, false));
         };
         let mut slots = Vec::new();
         let is_more = expiry.expired(expiry.tick_of(now), count, &mut slots);
         self.save_before_change(&slots)?;
+        let expired = slots.len();
         for slot in slots {
             self.reset(slot)?;
             self.forget(slot);
         }
-        Ok(is_more)
+        Ok((expired, is_more))
     }
 
     fn reset(&mut self, slot: Slot) -> Result<(), Failure> {
@@ -291,18 +293,36 @@ impl Executor {
         }
     }
 
-    /// Drops expired objects, looking at about `count` of each state. Says whether there may be more.
+    /// Drops expired objects, looking at about `count` of each state, so that the next checkpoint is made without them. Says
+    /// whether there may be more.
     pub(crate) fn expire(&mut self, count: usize) -> Result<bool, Failure> {
+        let (expired, is_more) = self.drop_expired(count)?;
+        if expired > 0 {
+            self.counts
+                .expired
+                .fetch_add(expired as u64, Ordering::Relaxed);
+        }
+        Ok(is_more)
+    }
+
+    /// Drops all expired objects: those of the checkpoint that is being made.
+    pub(crate) fn expire_for_checkpoint(&mut self) -> Result<(), Failure> {
+        self.drop_expired(usize::MAX).map(|_| ())
+    }
+
+    fn drop_expired(&mut self, count: usize) -> Result<(usize, bool), Failure> {
         if !self.expires() {
-            return Ok(false);
+            return Ok((0, false));
         }
         let now = self.control.clock.now();
-        let mut is_more = false;
+        let (mut expired, mut is_more) = (0, false);
         for table in &mut self.tables {
-            is_more |= table.expire(now, count)?;
+            let (dropped, may_be_more) = table.expire(now, count)?;
+            expired += dropped;
+            is_more |= may_be_more;
         }
         self.show_sizes();
-        Ok(is_more)
+        Ok((expired, is_more))
     }
 
     fn expires(&self) -> bool {

@@ -374,7 +374,7 @@ impl Drop for Checkpoints {
 
 /// Begins an epoch whenever it is time and something has happened.
 fn begin_epochs(shared: &Shared, run: &RunHandle) {
-    let mut records = run.records();
+    let mut changes = run.changes();
     let mut began = shared.clock.now();
     let mut state = shared.state();
     while !state.ended && !state.failed {
@@ -391,9 +391,9 @@ fn begin_epochs(shared: &Shared, run: &RunHandle) {
         state.wanted &= !wanted;
         state.full &= !full;
         began = shared.clock.now();
-        let found = run.records();
-        if (found != records || wanted || full) && state.open <= state.settled + AHEAD {
-            records = found;
+        let found = run.changes();
+        if (found != changes || wanted || full) && state.open <= state.settled + AHEAD {
+            changes = found;
             shared.staged.begin();
             // Under the lock: a run that goes back to its last commit puts the number back.
             if let Some(ended) = run.next_epoch() {

@@ -1,6 +1,7 @@
 //! Applications with a store, through the public API.
 
 mod gated;
+mod idle;
 mod image;
 mod recovering;
 mod sending;

@@ -23,6 +23,7 @@ mod taking;
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wallaroo_core::{KeyHash, Messages, NodeId, OnError, Plan, Port, Provenance, Timestamp};
 
@@ -225,6 +226,8 @@ pub(crate) struct Executor {
     loaded_in_turn: usize,
     /// Others are to have their turn before more is loaded.
     yields: bool,
+    /// How long state objects have been saved for the epoch that ended last.
+    encoding_time: Duration,
     pub(crate) outbox: Outbox,
     scratch: state::Scratch,
 }
@@ -259,6 +262,7 @@ impl Executor {
             spent_source: None,
             loaded_in_turn: 0,
             yields: false,
+            encoding_time: Duration::ZERO,
             outbox,
             scratch: state::Scratch::default(),
         };

@@ -26,6 +26,8 @@
 //!
 //! **Invariants.** No epoch ends twice or is passed over. After `epoch_ended(e)` nothing of `e` comes any more.
 
+use std::time::Duration;
+
 use wallaroo_core::{Position, Rows};
 use wallaroo_state::StateChanges;
 
@@ -59,6 +61,11 @@ pub struct SinkOutput {
 pub trait EpochListener: Send + Sync {
     /// A worker has applied all messages of an epoch to the states of one region, and none of a later epoch.
     fn states_changed(&self, epoch: Epoch, worker: usize, changes: Vec<StateChanges>);
+
+    /// How long the worker took to encode them, told just before: by its clock, which stands still in a simulation.
+    fn encoded(&self, epoch: Epoch, worker: usize, took: Duration) {
+        let _ = (epoch, worker, took);
+    }
 
     /// Up to `count` changes that are done with: their memory is used again, as fresh memory costs more than what is written
     /// into it.

@@ -314,6 +314,7 @@ impl Region {
             return Ok(false);
         };
         self.saving = None;
+        listener.encoded(epoch, self.around.worker, executor.take_encoding_time());
         listener.states_changed(epoch, self.around.worker, changes);
         Ok(true)
     }

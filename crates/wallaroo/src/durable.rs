@@ -10,6 +10,7 @@ mod merges;
 mod nonce;
 mod open;
 mod options;
+mod pace;
 mod recovery;
 mod staged;
 mod stored;

@@ -270,13 +270,37 @@ impl Executor {
         }
     }
 
+    /// Saves those of these objects that are left, as a stage is about to change them.
+    #[inline]
+    pub(super) fn save_before_call(&mut self, table: usize, slots: &[Slot]) -> Result<(), Failure> {
+        if self.tables[table].saving.count == 0 {
+            return Ok(());
+        }
+        let began = self.control.clock.now();
+        self.tables[table].save_before_change(slots)?;
+        self.encoding_time += self.control.clock.now().since(began);
+        Ok(())
+    }
+
+    /// How long objects have been saved since the last call.
+    pub(crate) fn take_encoding_time(&mut self) -> Duration {
+        std::mem::take(&mut self.encoding_time)
+    }
+
     /// Saves objects that the last closed epoch has changed. Returns all its changes when none is left.
     pub(crate) fn save(&mut self, portion: Portion) -> Result<Option<Vec<StateChanges>>, Failure> {
+        let began = self.control.clock.now();
+        let mut is_more = false;
         for table in &mut self.tables {
             table.save(portion)?;
-            if table.saving.count > 0 {
-                return Ok(None);
+            is_more = table.saving.count > 0;
+            if is_more {
+                break;
             }
+        }
+        self.encoding_time += self.control.clock.now().since(began);
+        if is_more {
+            return Ok(None);
         }
         let saved = self.tables.iter_mut();
         Ok(Some(

@@ -362,8 +362,9 @@ impl Executor {
             unreachable!("called for stages with state")
         };
         scratch.renewed.clear();
-        self.tables[*table].save_before_change(&scratch.slots)?;
-        self.tables[*table].touch(&scratch.slots, now, &mut scratch.renewed)?;
+        let table = *table;
+        self.save_before_call(table, &scratch.slots)?;
+        self.tables[table].touch(&scratch.slots, now, &mut scratch.renewed)?;
 
         let frame = &self.stack[depth];
         let messages = frame

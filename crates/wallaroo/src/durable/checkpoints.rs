@@ -17,6 +17,7 @@ use wallaroo_store::commit::SourcePosition;
 use super::collector::Collector;
 use super::committed::Committed;
 use super::committer::{Committer, Stopped};
+use super::pace::{self, Cost};
 use super::recovery::{Commits, GoBack, Point};
 use super::staged::Staged;
 use super::stored::Stored;
@@ -26,8 +27,6 @@ pub(super) const AHEAD: u64 = 3;
 /// How long a failed write waits before it is tried again; doubled each time.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// The part of a core that writing checkpoints may take.
-const CPU_SHARE: u32 = 5;
 /// How long the threads wait when there is nothing to do; only a bound.
 pub(super) const REST: Duration = Duration::from_secs(1);
 
@@ -91,7 +90,7 @@ pub(super) struct State {
     /// The epoch that is open.
     open: u64,
     /// CPU time that the last commit took, and merges that have ended with it.
-    cost: Duration,
+    cost: Cost,
     /// Begin an epoch as soon as those before it are settled.
     wanted: bool,
     /// Begin an epoch: sinks keep much of the open one.
@@ -378,7 +377,7 @@ fn begin_epochs(shared: &Shared, run: &RunHandle) {
     let mut began = shared.clock.now();
     let mut state = shared.state();
     while !state.ended && !state.failed {
-        let interval = shared.interval.max(state.cost * CPU_SHARE);
+        let interval = pace::interval(shared.interval, state.cost);
         let since = shared.clock.now().since(began);
         // Those who come while an epoch is being committed share the next one.
         let wanted = state.wanted && state.open <= state.settled + 1;
@@ -418,6 +417,7 @@ fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
             continue;
         };
         let (began, cpu, ended) = (shared.clock.now(), cpu_time::ThreadTime::now(), data.epoch);
+        let encoding = data.encoding_time();
         committer.take(data);
         let Some(done) = persist(shared, &mut committer, run) else {
             return;
@@ -427,7 +427,10 @@ fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
         let mut state = shared.state();
         state.settled = ended;
         state.open = state.open.max(ended + 1);
-        state.cost = cpu.elapsed() + committer.take_merge_cost();
+        state.cost = Cost {
+            writing: cpu.elapsed() + committer.take_merge_cost(),
+            encoding,
+        };
         state.status.paused = None;
         state.status.epoch = committer.epoch();
         state.positions = committer.positions().to_vec();

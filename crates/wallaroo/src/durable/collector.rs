@@ -20,6 +20,15 @@ pub(crate) struct EpochData {
     pub(crate) changes: Vec<StateChanges>,
     pub(crate) outputs: Vec<SinkOutput>,
     pub(crate) positions: Vec<SourcePosition>,
+    /// By worker: how long it encoded the changes.
+    encoding: BTreeMap<usize, Duration>,
+}
+
+impl EpochData {
+    /// How long the slowest worker encoded the changes.
+    pub(crate) fn encoding_time(&self) -> Duration {
+        self.encoding.values().copied().max().unwrap_or_default()
+    }
 }
 
 /// Collects epochs on one side, gives them out on the other.
@@ -133,6 +142,12 @@ impl EpochListener for Collector {
             .or_default()
             .changes
             .extend(changes);
+    }
+
+    fn encoded(&self, epoch: Epoch, worker: usize, took: Duration) {
+        let mut inner = self.lock();
+        let data = inner.open.entry(epoch).or_default();
+        *data.encoding.entry(worker).or_default() += took;
     }
 
     fn spare(&self, count: usize) -> Vec<StateChanges> {

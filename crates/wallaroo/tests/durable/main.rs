@@ -3,6 +3,7 @@
 mod gated;
 mod idle;
 mod image;
+mod pace;
 mod recovering;
 mod sending;
 mod slow;

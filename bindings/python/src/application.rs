@@ -16,7 +16,7 @@ use crate::awaiting::Plain;
 use crate::connectors::{self, AnySource, Spec};
 use crate::context::Context;
 use crate::failing::{Policy, Raised};
-use crate::keys::{Finder, KeyCode};
+use crate::keys::{Finder, KeyCode, RawField};
 use crate::message::{Message, sizer};
 use crate::registry::Registry;
 use crate::stages::{Call, ContextPlace, Decode, DecodeCode, SplitCode, StateCode, ToCode};
@@ -232,7 +232,10 @@ impl Builder<'_> {
 
     fn key_by(&mut self, spec: &Spec<'_>) -> PyResult<Stream<Message>> {
         let finder = Arc::new(match spec.text("finder")?.as_str() {
-            "field" => Finder::Field(spec.any("path")?.extract()?, self.names(spec)?),
+            "field" => {
+                let field = RawField::new(spec.any("path")?.extract()?);
+                Finder::Field(field, self.names(spec)?)
+            }
             "attribute" => Finder::Attribute(self.names(spec)?),
             _ => Finder::Function(spec.any("function")?.unbind()),
         });

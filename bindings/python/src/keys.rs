@@ -16,18 +16,36 @@ use wallaroo::{Key, KeyError, KeyHash, KeyView, StoredKey};
 use crate::awaiting::refuse_awaitable;
 use crate::failing::{Policy, as_json};
 use crate::message::{Columns, Message, Raw};
-use crate::plain_json::{self, Plain};
+use crate::plain_json::{self, Again, Plain};
 
 /// How keys are found.
 pub(crate) enum Finder {
     /// A field of raw JSON or CSV, by its path there; and by its path in the decoded object, for tests that send that.
-    Field(Vec<String>, Vec<Py<PyString>>),
+    Field(RawField, Vec<Py<PyString>>),
     /// An attribute of an object, or an item of a dict, by its path.
     Attribute(Vec<Py<PyString>>),
     /// What a function returns.
     Function(Py<PyAny>),
     /// The one key of all messages.
     One,
+}
+
+/// A field of raw bytes.
+pub(crate) struct RawField {
+    path: Vec<String>,
+    /// Finds the name of the field, with its quotes, where JSON may have it once more.
+    again: Again,
+}
+
+impl RawField {
+    pub(crate) fn new(path: Vec<String>) -> Self {
+        let again = Again::new(path.last().map_or("", String::as_str));
+        RawField { path, again }
+    }
+
+    fn shown(&self) -> String {
+        self.path.join(".")
+    }
 }
 
 /// The code of a `key_by`.
@@ -80,7 +98,7 @@ impl Finder {
     fn with<U: UseKey>(&self, py: Python<'_>, message: &Message, used: U) -> PyResult<U::Result> {
         match (self, message) {
             (Finder::One, _) => Ok(used.key("")),
-            (Finder::Field(path, _), Message::Raw(raw)) => with_field(raw, path, used),
+            (Finder::Field(field, _), Message::Raw(raw)) => with_field(raw, field, used),
             (Finder::Field(_, path), message @ Message::Object(_))
             | (Finder::Attribute(path), message) => {
                 let object = message.object(py);
@@ -202,27 +220,47 @@ pub(crate) fn to_python(py: Python<'_>, key: KeyView<'_>) -> PyResult<Py<PyAny>>
 }
 
 /// Uses a field of raw bytes as a key. Nothing of Python is needed for it.
-fn with_field<U: UseKey>(raw: &Raw, path: &[String], used: U) -> PyResult<U::Result> {
-    match &raw.columns {
-        Some(columns) => with_column(raw, columns, path, used),
-        None => {
-            if let [name] = path
-                && let Some(plain) = plain_json::field(&raw.bytes, name)
-            {
-                return Ok(match plain {
-                    Plain::Text(text) => used.key(text),
-                    Plain::Int(int) => used.key(&int),
-                });
-            }
-            let missing = |_| {
-                PyValueError::new_err(format!(
-                    "the message has no field {:?}, which is its key",
-                    path.join(".")
-                ))
+fn with_field<U: UseKey>(raw: &Raw, field: &RawField, used: U) -> PyResult<U::Result> {
+    if let Some(columns) = &raw.columns {
+        return with_column(raw, columns, field, used);
+    }
+    if let [name] = field.path.as_slice()
+        && let Some(plain) = plain_json::field(&raw.bytes, name, &field.again)
+    {
+        return Ok(match plain {
+            Plain::Text(text) => used.key(text),
+            Plain::Int(int) => used.key(&int),
+        });
+    }
+    with_member(&raw.bytes, field, &field.path, used)
+}
+
+/// Uses what a path leads to in the text of an object. Where one object has a name twice, the last one counts, as for the decoder.
+fn with_member<U: UseKey>(
+    object: &[u8],
+    field: &RawField,
+    path: &[String],
+    used: U,
+) -> PyResult<U::Result> {
+    let mut found = None;
+    if let Some((name, rest)) = path.split_first() {
+        for member in sonic_rs::to_object_iter(object) {
+            let Ok((key, value)) = member else {
+                found = None;
+                break;
             };
-            let value = sonic_rs::get(&*raw.bytes, path).map_err(missing)?;
-            with_json(&value, path, used)
+            if key == name.as_str() {
+                found = Some((value, rest));
+            }
         }
+    }
+    match found {
+        Some((value, [])) => with_json(&value, &field.path, used),
+        Some((value, rest)) => with_member(value.as_raw_str().as_bytes(), field, rest, used),
+        None => Err(PyValueError::new_err(format!(
+            "the message has no field {:?}, which is its key",
+            field.shown()
+        ))),
     }
 }
 
@@ -245,6 +283,10 @@ fn with_json<U: UseKey>(value: &LazyValue<'_>, path: &[String], used: U) -> PyRe
             if let Some(int) = value.as_u64() {
                 return Ok(used.key(&int));
             }
+            // The parser keeps the sign, in a float.
+            if value.as_raw_str() == "-0" {
+                return Ok(used.key(&0_i64));
+            }
         }
         JsonType::Null | JsonType::Object | JsonType::Array => {}
     }
@@ -258,11 +300,12 @@ fn with_json<U: UseKey>(value: &LazyValue<'_>, path: &[String], used: U) -> PyRe
 fn with_column<U: UseKey>(
     raw: &Raw,
     columns: &Columns,
-    path: &[String],
+    field: &RawField,
     used: U,
 ) -> PyResult<U::Result> {
-    let name = path.join(".");
-    let Some(index) = columns.names.iter().position(|column| *column == name) else {
+    let name = &field.shown();
+    // Of columns that have one name the last one counts, as in dicts of rows.
+    let Some(index) = columns.names.iter().rposition(|column| column == name) else {
         return Err(PyValueError::new_err(format!(
             "there is no column {name:?}, which is the key; there are {}",
             columns.names.join(", ")
@@ -274,14 +317,14 @@ fn with_column<U: UseKey>(
     if !text.contains('"') {
         return match text.split(char::from(columns.delimiter)).nth(index) {
             Some(column) => Ok(used.key(column)),
-            None => Err(short_row(&name)),
+            None => Err(short_row(name)),
         };
     }
     let mut row = csv::StringRecord::new();
     wallaroo::host::split_csv(text, columns.delimiter, &mut row);
     row.get(index)
         .map(|column| used.key(column))
-        .ok_or_else(|| short_row(&name))
+        .ok_or_else(|| short_row(name))
 }
 
 fn short_row(name: &str) -> PyErr {

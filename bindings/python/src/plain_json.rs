@@ -3,9 +3,11 @@
 //! A key stands near the start of its record, as short text or a number. Finding it there takes a fifth of the instructions that a
 //! parser needs, which also looks at the whole record whether it is UTF-8.
 //!
-//! **Invariants.** What is found is what a parser finds: the first member of the outermost object with that name. Where that
-//! takes more than looking at bytes (escapes, nested values in front of it, numbers that are no integers), nothing is found, and
-//! the parser is asked.
+//! **Invariants.** What is found is what a decoder finds: the last member of the outermost object with that name. Where that
+//! takes more than looking at bytes (escapes, nested values in front of it, numbers that are no integers, the same name once more
+//! behind it), nothing is found, and the parser is asked.
+
+use memchr::memmem::Finder;
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +19,41 @@ pub(crate) enum Plain<'a> {
 /// Digits of which every number fits into an `i64`.
 const MAX_DIGITS: usize = 18;
 
+/// Where a name may stand in a record once more.
+pub(crate) struct Again {
+    quoted: Finder<'static>,
+    /// A name can be spelled with this one.
+    escape: Finder<'static>,
+    /// Whether the name has characters that other escapes spell.
+    is_special: bool,
+}
+
+impl Again {
+    pub(crate) fn new(name: &str) -> Self {
+        let is_special = |letter: char| matches!(letter, '"' | '\\' | '/') || letter.is_control();
+        Again {
+            quoted: Finder::new(format!("\"{name}\"").as_bytes()).into_owned(),
+            escape: Finder::new(b"\\u").into_owned(),
+            is_special: name.chars().any(is_special),
+        }
+    }
+
+    /// Whether the name may stand in the rest of a record: in it, in an object of it, or in a text.
+    #[inline]
+    fn is_possible(&self, rest: &[u8]) -> bool {
+        self.is_special || self.quoted.find(rest).is_some() || self.escape.find(rest).is_some()
+    }
+}
+
 /// The field `name` of the outermost object, where it can be told without a parser.
 #[inline]
-pub(crate) fn field<'a>(record: &'a [u8], name: &str) -> Option<Plain<'a>> {
+pub(crate) fn field<'a>(record: &'a [u8], name: &str, again: &Again) -> Option<Plain<'a>> {
     let mut rest = space(record).strip_prefix(b"{")?;
     loop {
         let (key, behind) = text(space(rest))?;
         let value = space(space(behind).strip_prefix(b":")?);
         if key == name.as_bytes() {
-            return plain(value);
+            return plain(value).filter(|_| !again.is_possible(value));
         }
         rest = space(skip(value)?).strip_prefix(b",")?;
     }

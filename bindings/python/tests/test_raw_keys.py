@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import wallaroo
 
@@ -33,7 +37,33 @@ KEYS = [
     ('{"k":18446744073709551615}', 2**64 - 1),
     ('{"k":true}', True),
     ('{"k":false}', False),
+    ('{"k":-0}', 0),
+    # What stands twice in one object: the last one counts, as it does in the decoded message.
+    ('{"k":"a","k":"b"}', "b"),
+    ('{"k":1,"n":2,"k" : 3}', 3),
+    ('{"k":"a","n":1,"\\u006b":"b"}', "b"),
+    ('{"k":"a","n":{"k":"inner"},"m":"\\"k\\":1"}', "a"),
+    ('{"k":"k","n":"k"}', "k"),
 ]
+
+
+@dataclass
+class Row:
+    k: str
+
+
+def keys_of(directory: Path, content: str, format_: Any, key: Any) -> list[Any]:
+    """The keys of the records of a file that have one."""
+    path = directory / "input"
+    path.write_text(content, encoding="utf-8")
+    kept = wallaroo.memory()
+
+    def look(message: Any, state: list[Any], ctx: wallaroo.Context) -> tuple[Any]:
+        return (ctx.key,)
+
+    keyed = wallaroo.source("input", wallaroo.file(path, format_)).key_by(key).to(look, state=list).on_error("skip")
+    wallaroo.App("keys", keyed.to_sink("kept", kept)).run()
+    return [key for (key,) in kept.take()]
 
 
 class Group:
@@ -57,6 +87,55 @@ def test_a_key_in_raw_json_is_what_the_decoder_finds(tmp_path: Path, line: str, 
     assert [(type(of_raw), of_raw, decoded) for of_raw, decoded in found(tmp_path / "in.jsonl", [line])] == [
         (type(key), key, key)
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "key"),
+    [
+        ('{"a":{"b":1},"a":{"b":2}}', "a.b", 2),
+        ('{"a":{"b":1,"b":3}}', "a.b", 3),
+        ('{"q\\"q":"a"}', 'q"q', "a"),
+        ('{"s/s":"a","s\\/s":"b"}', "s/s", "b"),
+        ('{"n\\nn":"a"}', "n\nn", "a"),
+    ],
+)
+def test_the_last_of_two_names_counts_wherever_it_stands_and_however_it_is_spelt(
+    tmp_path: Path, line: str, path: str, key: object
+) -> None:
+    assert keys_of(tmp_path, f"{line}\n", wallaroo.json(), path) == [key]
+
+
+@pytest.mark.parametrize("format_", [wallaroo.csv(), wallaroo.csv(Row)], ids=["dict", "class"])
+def test_the_last_of_two_columns_with_one_name_counts(tmp_path: Path, format_: Any) -> None:
+    for key in ("k", lambda row: row["k"] if isinstance(row, dict) else row.k):
+        assert keys_of(tmp_path, 'k,k\na,b\n"c","d"\n', format_, key) == ["b", "d"]
+
+
+NAMES = st.sampled_from(["k", "kk", "é", 'q"', "s/s", "\n"])
+VALUES = st.one_of(st.text(max_size=3), st.integers(-(2**63), 2**64 - 1), st.booleans())
+
+
+@st.composite
+def objects(draw: st.DrawFn, depth: int = 1) -> str:
+    """The text of an object whose names repeat, are escaped in all ways, and stand in nested objects too."""
+    members = []
+    for name in draw(st.lists(NAMES, max_size=5)):
+        is_deep = depth > 0 and draw(st.integers(0, 3)) == 0
+        value = draw(objects(depth - 1)) if is_deep else json.dumps(draw(VALUES), ensure_ascii=draw(st.booleans()))
+        spelt = json.dumps(name, ensure_ascii=draw(st.booleans()))
+        if draw(st.integers(0, 5)) == 0:
+            spelt = '"' + "".join(f"\\u{ord(letter):04x}" for letter in name) + '"'
+        members.append(f"{spelt}{draw(st.sampled_from(['', ' ']))}:{value}")
+    return "{" + ",".join(members) + "}"
+
+
+@given(st.lists(objects(), min_size=1, max_size=5), NAMES)
+def test_random_objects_have_the_key_that_the_decoder_finds(lines: list[str], name: str) -> None:
+    decoded = [json.loads(line).get(name, {}) for line in lines]
+    expected = [value for value in decoded if type(value) in {str, int, bool}]
+    with tempfile.TemporaryDirectory() as directory:
+        found = keys_of(Path(directory), "\n".join([*lines, ""]), wallaroo.json(), name)
+    assert [(type(key), key) for key in found] == [(type(key), key) for key in expected]
 
 
 @pytest.mark.parametrize(

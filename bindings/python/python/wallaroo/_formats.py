@@ -232,7 +232,9 @@ class _Csv(Format[T]):
 
 
 def _converter(type_: Any, fields: _Fields, names: tuple[str, ...]) -> Callable[[list[str]], Any]:
-    index = {name: names.index(column) for name, column in fields.column.items() if column in names}
+    # Of columns that have one name the last one counts, as in dicts of rows.
+    last = {column: at for at, column in enumerate(names)}
+    index = {name: last[column] for name, column in fields.column.items() if column in last}
     simple = {name: _simple(fields.hints[name]) for name in index}
     if all(simple.values()) and isinstance(type_, type) and not issubclass(type_, dict):
         arguments = []

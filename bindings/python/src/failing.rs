@@ -48,18 +48,25 @@ impl Policy {
     /// What the engine is told of an exception that the call for message `index` raised.
     #[cold]
     pub(crate) fn failed(&self, py: Python<'_>, index: usize, error: PyErr) -> Failed {
-        let is_exit = is_exit(py, &error);
-        if self.is_fatal || is_exit {
+        if is_exit(py, &error) {
+            return self.ended(py, index, &error);
+        }
+        if self.is_fatal {
             self.raised.keep(py, &error);
         }
-        let error = Box::new(Described(describe(py, &error)));
         Failed {
             index,
-            cause: if is_exit {
-                Cause::Exit(error)
-            } else {
-                Cause::Error(error)
-            },
+            cause: Cause::Error(Box::new(Described(describe(py, &error)))),
+        }
+    }
+
+    /// What the engine is told of an exception that ends the run, whatever the policy.
+    #[cold]
+    pub(crate) fn ended(&self, py: Python<'_>, index: usize, error: &PyErr) -> Failed {
+        self.raised.keep(py, error);
+        Failed {
+            index,
+            cause: Cause::Exit(Box::new(Described(describe(py, error)))),
         }
     }
 

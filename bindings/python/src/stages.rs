@@ -316,10 +316,16 @@ impl StateStage for StateCode {
             let kind = must_be_storable.then(|| Arc::clone(&table.kind));
             for (index, slot) in input.range.clone().zip(state.slots) {
                 input.progress.set(index);
-                let refused =
-                    |text: String| self.policy.failed(py, index, PyTypeError::new_err(text));
+                // It would be so for every message of its key: nothing that a policy could pass over.
+                let refused = |name: &str, text: String| {
+                    let error = PyTypeError::new_err(format!(
+                        "the state {name:?} cannot be stored: {text}"
+                    ));
+                    self.policy.ended(py, index, &error)
+                };
                 if state.preserve {
-                    table.save(py, *slot).map_err(refused)?;
+                    let saved = table.save(py, *slot);
+                    saved.map_err(|text| refused(&table.kind.name, text))?;
                 }
                 let (object, is_new) = table
                     .object(py, *slot)
@@ -355,12 +361,8 @@ impl StateStage for StateCode {
                 if let Some(kind) = &kind
                     && is_new
                 {
-                    kind.write(object, &mut Vec::new()).map_err(|text| {
-                        refused(format!(
-                            "the state {:?} cannot be stored: {text}",
-                            kind.name
-                        ))
-                    })?;
+                    let written = kind.write(object, &mut Vec::new());
+                    written.map_err(|text| refused(&kind.name, text))?;
                 }
                 if let Some(context) = &self.context
                     && context.bind(py).borrow().forget

@@ -397,6 +397,28 @@ def test_a_state_that_becomes_what_cannot_be_stored_is_refused_at_its_first_mess
     assert 'key "1"' in note
 
 
+@pytest.mark.parametrize("policy", ["skip", "dead_letter"])
+@pytest.mark.parametrize("with_store", [True, False])
+def test_a_state_that_cannot_be_stored_ends_the_run_whatever_the_policy(policy: str, with_store: bool, tmp_path: Path) -> None:
+    """Its messages were skipped, one after another. Without a store the policy itself needs the stored form, to undo a call."""
+
+    def spoil(number: int, bad: Bad) -> int:
+        bad.thing = lambda: None
+        return number
+
+    kept, letters = memory(), memory()
+    stage = source("numbers", [1, 2, 3]).key_by(lambda number: "k").to(spoil, state=State("bad", Bad))
+    stage = stage.on_error("skip") if policy == "skip" else stage.dead_letter("letters", letters)
+    app = App("bad", stage.to_sink("kept", kept))
+    with pytest.raises(TypeError, match='the state "bad" cannot be stored: attribute "thing" is a .*function') as raised:
+        app.run(**({"store": tmp_path} if with_store else {}))
+    (note,) = raised.value.__notes__
+    assert 'the stage "spoil"' in note
+    assert 'key "k"' in note
+    assert letters.take() == []
+    assert 3 not in kept.take()
+
+
 def test_a_state_that_is_spoilt_later_is_refused_at_the_checkpoint_with_its_key(tmp_path: Path) -> None:
     def spoil(number: int, bad: Bad) -> None:
         if number == 2:

@@ -98,9 +98,17 @@ pub(crate) fn connector_error(
 }
 
 /// Whether an exception asks for the end of the program: `SystemExit`, `KeyboardInterrupt`, and others that
-/// `except Exception` lets pass.
+/// `except Exception` lets pass; and `bdb.BdbQuit`, by which the debugger ends.
 fn is_exit(py: Python<'_>, error: &PyErr) -> bool {
-    !error.is_instance_of::<PyException>(py)
+    if !error.is_instance_of::<PyException>(py) {
+        return true;
+    }
+    // Only who has imported the debugger can have raised it.
+    let quit = || -> PyResult<Bound<'_, PyAny>> {
+        let modules = py.import(intern!(py, "sys"))?.getattr("modules")?;
+        modules.get_item("bdb")?.getattr("BdbQuit")
+    };
+    quit().is_ok_and(|quit| error.matches(py, quit).unwrap_or(false))
 }
 
 /// An exception in one line.

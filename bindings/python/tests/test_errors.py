@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ def test_an_exception_is_raised_as_it_is_with_stage_key_and_position_as_a_note()
         app.run()
     (note,) = raised.value.__notes__
     assert note == (
-        'WAL-0501: the stage "Total.add" (tests/test_errors.py:47) failed: Refused: below zero (test_errors.py:32, in add); '
+        'WAL-0501: the stage "Total.add" (tests/test_errors.py:48) failed: Refused: below zero (test_errors.py:33, in add); '
         'key "k"; source "numbers", 0, record 3; message -3; correct the function or the input, or let the stage skip such '
         'messages with .on_error("skip") or keep them with .dead_letter(name, sink)'
     )
@@ -288,6 +289,27 @@ def test_what_is_no_exception_of_a_message_ends_the_run_whatever_the_policy(poli
         App("leave", stage.to_sink("kept", kept)).run()
     assert raised.value.args == (7,)
     assert 3 not in kept.take()
+    assert letters.take() == []
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip", "dead_letter"])
+def test_the_end_of_a_session_of_the_debugger_ends_the_run_whatever_the_policy(policy: str) -> None:
+    """`quit` in pdb raises `bdb.BdbQuit`, which is an `Exception`: the next message went on, and stopped in the debugger again."""
+    calls = []
+
+    def debugged(number: int) -> int:
+        calls.append(number)
+        raise bdb.BdbQuit
+
+    letters = memory()
+    stage = source("numbers", [1, 2, 3]).to(debugged)
+    if policy == "skip":
+        stage = stage.on_error("skip")
+    elif policy == "dead_letter":
+        stage = stage.dead_letter("letters", letters)
+    with pytest.raises(bdb.BdbQuit):
+        App("debugged", stage.end()).run()
+    assert calls == [1]
     assert letters.take() == []
 
 

@@ -463,9 +463,9 @@ def as_letters(name: str, connector: Any) -> dict[str, Any]:
     if isinstance(connector, Sink):
         sink = connector
         refuse_async_methods(sink, _SINK_METHODS, f"the sink {name!r}")
-        write = _CallableSink(name, lambda letter: sink.write([letter])).write
+        write = _CallableSink[DeadLetter](name, lambda letter: sink.write([letter])).write
         return {"type": "python", "letters": lambda *fields: write([DeadLetter(*fields)]), "sink": sink}
     if callable(connector) and not inspect.isclass(connector):
-        write = _CallableSink(name, connector).write
+        write = _CallableSink[DeadLetter](name, connector).write
         return {"type": "python", "letters": lambda *fields: write([DeadLetter(*fields)])}
     return as_sink(name, connector)

@@ -152,6 +152,15 @@ fn place(py: Python<'_>, error: &PyErr) -> PyResult<Option<String>> {
     Ok(found.map(|(file, line, function)| format!("{file}:{line}, in {function}")))
 }
 
+/// An exception that may come out of code of the user: then without the frames of this package in front of theirs. One of
+/// this package's own is as it was.
+pub(crate) fn of_user(py: Python<'_>, error: PyErr) -> PyErr {
+    if place(py, &error).is_ok_and(|place| place.is_some()) {
+        let _ = without_package(py, &error);
+    }
+    error
+}
+
 /// Takes the frames of this package away from the start of a traceback.
 fn without_package(py: Python<'_>, error: &PyErr) -> PyResult<()> {
     let trace = py

@@ -68,12 +68,32 @@ impl AppBase {
     fn run(slf: &Bound<'_, Self>, options: Option<Bound<'_, PyDict>>) -> PyResult<()> {
         let py = slf.py();
         let options = options.unwrap_or_else(|| PyDict::new(py));
-        slf.call_method1("_check_options", (&options,))?;
-        let plan: PlanOfPython<'_> = slf.call_method0("_plan")?.extract()?;
-        let running = prepare(py, plan, &options, true)?;
+        let plan = slf
+            .call_method1("_check_options", (&options,))
+            .and_then(|_| slf.call_method0("_plan"))
+            .map_err(|error| failing::of_user(py, error))?;
+        let running = prepare(py, plan.extract()?, &options, true)?;
         running.execute(py)?;
         running.wait(py, None)?;
         Ok(())
+    }
+
+    /// Start the application in the background and return at once: in a notebook, or beside a web server.
+    ///
+    /// Args:
+    ///     **options: How to run; see :class:`Options`.
+    ///
+    /// Raises:
+    ///     Error: The application cannot start: its plan is wrong, a file is missing, a port is taken.
+    #[pyo3(signature = (**options))]
+    fn start<'py>(
+        slf: &Bound<'py, Self>,
+        options: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let options = options.unwrap_or_else(|| PyDict::new(py));
+        slf.call_method1("_start", (options,))
+            .map_err(|error| failing::of_user(py, error))
     }
 }
 

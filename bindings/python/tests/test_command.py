@@ -446,6 +446,10 @@ app = wallaroo.App("links", numbers.key_by(lambda n: n).to(send, state=wallaroo.
         ('numbers.to_sink("out", print), numbers.to_sink("out", print)', "out"),
         ('numbers.key_by(str).to(on, state=S("s", A)).end(), numbers.key_by(str).to(off, state=S("s", B)).end()', "'s'"),
         ('numbers.key_by(str).to(on, state=S("s", Needs)).end()', "cannot make an object for an unseen key"),
+        (
+            'numbers.key_by(str).to(on, state=S("s", Raises)).end()',
+            "cannot make an object for an unseen key: Raises() raised ValueError: closed (checked.py:",
+        ),
     ],
 )
 def test_what_cannot_run_is_an_error(tmp_path: Path, pipelines: str, expected: str) -> None:
@@ -455,6 +459,9 @@ from wallaroo import State as S
 
 class A: pass
 class B: pass
+class Raises:
+    def __init__(self):
+        raise ValueError("closed")
 class Needs:
     def __init__(self, value): pass
 def on(message, state): pass

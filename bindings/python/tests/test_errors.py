@@ -476,6 +476,49 @@ def test_a_state_whose_class_needs_arguments_is_refused_at_start() -> None:
         app.run()
 
 
+class Broken:
+    def __init__(self) -> None:
+        self.size = self.load()
+
+    def load(self) -> int:
+        return int("".join(["broken"]), base=self.base())
+
+    def base(self) -> Any:
+        raise Refused("no base")
+
+    def add(self, number: int) -> None:
+        pass
+
+
+@pytest.mark.parametrize("begin", ["run", "start"])
+@pytest.mark.parametrize("with_store", [True, False])
+def test_a_constructor_of_a_state_that_fails_at_start_is_told_with_its_stage(
+    begin: str, with_store: bool, tmp_path: Path
+) -> None:
+    app = App("broken", source("numbers", [1]).key_by(str).to(Broken.add, state=State("sizes", Broken)).end())
+    with pytest.raises(Refused, match="no base") as raised:
+        getattr(app, begin)(**({"store": tmp_path / "store"} if with_store else {}))
+    frames = traceback.extract_tb(raised.value.__traceback__)
+    assert [frame.name for frame in frames][1:] == ["__init__", "load", "base"]
+    (note,) = raised.value.__notes__
+    assert note == (
+        f"the state 'sizes' of the stage 'Broken.add' (tests/test_errors.py:{app._ends[0]._node.inputs[0][0].location[1]}) cannot "
+        "make an object for an unseen key: Broken() raised Refused: no base (test_errors.py:"
+        f"{frames[-1].lineno}, in base)"
+    )
+
+
+def test_a_type_error_inside_a_constructor_is_no_missing_argument() -> None:
+    class Wrong:
+        def __init__(self) -> None:
+            len(3)  # type: ignore[arg-type]
+
+    app = App("wrong", source("numbers", [1]).key_by(str).to(lambda m, s: None, state=Wrong).named("stage").end())
+    with pytest.raises(TypeError, match="^object of type 'int' has no len") as raised:
+        app.run()
+    assert "the state 'stage' of the stage 'stage'" in raised.value.__notes__[0]
+
+
 def test_two_states_of_one_name_are_refused() -> None:
     keyed = source("numbers", [1]).key_by(str)
     one = keyed.to(lambda m, s: m, state=State("s", dict)).named("one")

@@ -207,7 +207,7 @@ class App(AppBase):
     def _plan(self) -> Plan:
         plan, states = self._lower()
         for state in states:
-            check_state(state)
+            check_state(plan, state)
         return plan
 
     def _lower(self) -> tuple[Plan, list[State[Any]]]:
@@ -234,26 +234,18 @@ class App(AppBase):
                 )
                 raise TypeError(message)
         for state in states:
-            check_state(state)
+            check_state(plan, state)
             try:
                 _native.encode_state(plan, state.name, state.type())
             except TypeError as error:
                 message = f"the state {state.name!r} cannot be stored: {error}"
                 raise TypeError(message) from None
 
-    # A native method, so that no frame of this package stands in tracebacks; said again for the reference.
+    # Native methods, so that no frame of this package stands in tracebacks; said again for the reference.
     run = AppBase.run
+    start = AppBase.start
 
-    def start(self, **options: Unpack[Options]) -> Running:
-        """Start the application in the background and return at once: in a notebook, or beside a web server.
-
-        Args:
-            **options: How to run; see :class:`Options`.
-
-        Raises:
-            Error: The application cannot start: its plan is wrong, a file is missing, a port is taken.
-        """
-        given = dict(options)
+    def _start(self, given: dict[str, Any]) -> Running:
         self._check_options(given)
         plan = self._plan()
         running = Running(lambda: _native.prepare(plan, given, False))

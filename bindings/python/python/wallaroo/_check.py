@@ -14,7 +14,7 @@ import msgspec
 
 from . import _native
 from ._errors import Error
-from ._plan import Plan, check_state
+from ._plan import Plan, check_state, first_stage
 
 if TYPE_CHECKING:
     from ._app import App
@@ -103,11 +103,12 @@ class Report:
 
     def _states(self, plan: Plan, states: list[State[Any]]) -> None:
         for state in states:
-            where = _location(plan, state.name)
+            _, where = first_stage(plan, state)
             try:
-                check_state(state)
-            except TypeError as error:
-                self._add("error", state.name, where, str(error))
+                check_state(plan, state)
+            except Exception as error:
+                notes = getattr(error, "__notes__", [])
+                self._add("error", state.name, where, notes[-1] if notes else str(error))
                 continue
             try:
                 fresh = state.type()
@@ -144,7 +145,7 @@ class Report:
         for state in states:
             text = _codec_cost(state)
             if text is not None:
-                self._add("cost", state.name, _location(plan, state.name), text)
+                self._add("cost", state.name, first_stage(plan, state)[1], text)
 
 
 def _sizes(plan: dict[str, Any]) -> str:
@@ -158,15 +159,6 @@ def _sizes(plan: dict[str, Any]) -> str:
         "sink": kinds.count("Sink"),
     }
     return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
-
-
-def _location(plan: Plan, state: str) -> tuple[str, int] | None:
-    """Where a state is first used."""
-    for node in plan[1]:
-        if node["kind"] == "state" and node["state"]["name"] == state:
-            location: tuple[str, int] = node["location"]
-            return location
-    return None
 
 
 def _has_key(nodes: list[dict[str, Any]], index: int) -> bool:

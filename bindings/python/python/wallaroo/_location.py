@@ -29,6 +29,13 @@ def without_package(trace: TracebackType | None) -> TracebackType | None:
     return first
 
 
+def in_one_line(error: BaseException) -> str:
+    """Type, text and place of an exception: ``ValueError: no price (app.py:31, in on_tick)``."""
+    named = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    place = innermost(error.__traceback__)
+    return named if place is None else "{} ({}:{}, in {})".format(named, *place)
+
+
 def innermost(trace: TracebackType | None) -> tuple[str, int, str] | None:
     """The file name, line and function of the innermost frame that is not of this package."""
     found = None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeAlias, Unpack, final
 
-from ._app import Options
+from ._app import Options, Running
 
 __all__ = [
     "AppBase",
@@ -28,6 +28,8 @@ class AppBase:
     def __new__(cls, *_arguments: Any, **_options: Any) -> Self: ...
     def run(self, **options: Unpack[Options]) -> None:
         """Run the application on this thread until all input has ended."""
+    def start(self, **options: Unpack[Options]) -> Running:
+        """Start the application in the background and return at once: in a notebook, or beside a web server."""
 
 @final
 class Context:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ._classes import KNOWN, Described, describe, hints_of
 from ._formats import Format, hints_of_function
+from ._location import in_one_line
 from ._pipeline import End, Node, State
 
 Plan = tuple[str, list[dict[str, Any]], list[Described]]
@@ -216,16 +217,27 @@ def lower(name: str, ends: Iterable[End]) -> tuple[Plan, list[State[Any]]]:
     return (name, lowering.specs, describe(roots)), states
 
 
-def check_state(state: State[Any]) -> None:
-    """Make an object of a state, as the engine will for an unseen key."""
+def first_stage(plan: Plan, state: State[Any]) -> tuple[str, tuple[str, int]]:
+    """The stage that uses a state first, and where it is."""
+    stages = (node for node in plan[1] if node["kind"] == "state" and node["state"]["name"] == state.name)
+    node = next(stages)
+    return node["name"], node["location"]
+
+
+def check_state(plan: Plan, state: State[Any]) -> None:
+    """Make an object of a state, as the engine will for an unseen key. What its constructor raises is raised with a note."""
     try:
         object_ = state.type()
-    except TypeError as error:
-        message = (
-            f"the state {state.name!r} cannot make an object for an unseen key: {state.type.__name__}() raised {error}; "
-            "give every argument of its constructor a default"
-        )
-        raise TypeError(message) from error
+    except Exception as error:
+        cannot = f"cannot make an object for an unseen key: {state.type.__name__}() raised"
+        # A constructor that has not been entered has no frame.
+        is_called_wrongly = error.__traceback__ is None or error.__traceback__.tb_next is None
+        if isinstance(error, TypeError) and is_called_wrongly:
+            message = f"the state {state.name!r} {cannot} {error}; give every argument of its constructor a default"
+            raise TypeError(message) from error
+        stage, (file, line) = first_stage(plan, state)
+        error.add_note(f"the state {state.name!r} of the stage {stage!r} ({file}:{line}) {cannot} {in_one_line(error)}")
+        raise
     missing = [new for new in state.aliases.values() if not hasattr(object_, new)]
     if missing:
         message = (

@@ -353,6 +353,7 @@ impl Builder<'_> {
             aliases: aliases.transpose()?.map(Bound::unbind),
             expire_after: expire_after.transpose()?,
             registry: Arc::clone(&self.registry),
+            raised: self.raised.clone(),
             must_be_storable: Arc::clone(&self.must_be_storable),
             name: name.clone(),
         });

@@ -211,8 +211,7 @@ fn encode_state<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let kind = state_of(py, plan, state)?;
     let mut bytes = Vec::new();
-    kind.write(value, &mut bytes)
-        .map_err(pyo3::exceptions::PyTypeError::new_err)?;
+    kind.write(value, &mut bytes)?;
     Ok(PyBytes::new(py, &bytes))
 }
 

@@ -317,15 +317,19 @@ impl StateStage for StateCode {
             for (index, slot) in input.range.clone().zip(state.slots) {
                 input.progress.set(index);
                 // It would be so for every message of its key: nothing that a policy could pass over.
-                let refused = |name: &str, text: String| {
-                    let error = PyTypeError::new_err(format!(
-                        "the state {name:?} cannot be stored: {text}"
-                    ));
+                let refused = |name: &str, error: PyErr| {
+                    let error = if error.traceback(py).is_some() {
+                        error
+                    } else {
+                        let text =
+                            format!("the state {name:?} cannot be stored: {}", error.value(py));
+                        PyTypeError::new_err(text)
+                    };
                     self.policy.ended(py, index, &error)
                 };
                 if state.preserve {
                     let saved = table.save(py, *slot);
-                    saved.map_err(|text| refused(&table.kind.name, text))?;
+                    saved.map_err(|error| refused(&table.kind.name, error))?;
                 }
                 let (object, is_new) = table
                     .object(py, *slot)
@@ -362,7 +366,7 @@ impl StateStage for StateCode {
                     && is_new
                 {
                     let written = kind.write(object, &mut Vec::new());
-                    written.map_err(|text| refused(&kind.name, text))?;
+                    written.map_err(|error| refused(&kind.name, error))?;
                 }
                 if let Some(context) = &self.context
                     && context.bind(py).borrow().forget

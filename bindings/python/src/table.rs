@@ -15,7 +15,7 @@ use rmp::encode;
 use wallaroo::host::{ChunkIndex, Objects, Slot, StateObjects};
 
 use crate::codec;
-use crate::failing::describe;
+use crate::failing::{Raised, describe};
 use crate::registry::Registry;
 
 /// How objects of a state are stored.
@@ -40,42 +40,52 @@ pub(crate) struct StateType {
     pub(crate) aliases: Option<Py<PyDict>>,
     pub(crate) expire_after: Option<Duration>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) raised: Raised,
     /// Whether every new object is to have a stored form: with a store.
     pub(crate) must_be_storable: Arc<AtomicBool>,
 }
 
 impl StateType {
     /// Appends the stored form of an object.
-    pub(crate) fn write(
-        &self,
-        object: &Bound<'_, PyAny>,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), String> {
+    ///
+    /// # Errors
+    ///
+    /// When it has none: a `TypeError` that says why; or what the user's codec raised.
+    pub(crate) fn write(&self, object: &Bound<'_, PyAny>, bytes: &mut Vec<u8>) -> PyResult<()> {
         let py = object.py();
         match &self.codec {
             Codec::Attributes => {
                 let class = self.registry.class_of(object).ok_or_else(|| {
                     let class = object.get_type();
-                    format!(
+                    PyTypeError::new_err(format!(
                         "an object of the state is a {class}, which is not the class of the state"
-                    )
+                    ))
                 })?;
                 codec::write_object(&self.registry, class, object, bytes, 0)
             }
             Codec::Value => codec::write_value(&self.registry, object, bytes, 0),
             Codec::Own { encode, .. } => {
-                let encoded = encode.bind(py).call1((object,));
-                let encoded = encoded.map_err(|error| describe(py, &error))?;
+                let encoded = encode.bind(py).call1((object,))?;
                 let Ok(encoded) = encoded.cast::<PyBytes>() else {
-                    return Err(
-                        "the codec of the state returned something else than bytes".to_owned()
-                    );
+                    return Err(PyTypeError::new_err(
+                        "the codec of the state returned something else than bytes",
+                    ));
                 };
                 return encode::write_bin(bytes, encoded.as_bytes())
-                    .map_err(|error| error.to_string());
+                    .map_err(|error| PyTypeError::new_err(error.to_string()));
             }
         }
-        .map_err(|refused| refused.told("the object"))
+        .map_err(|refused| PyTypeError::new_err(refused.told("the object")))
+    }
+
+    /// What the engine is told of an exception that ends the run: its text. The exception is kept if it is of the user's code.
+    #[cold]
+    fn failed(&self, py: Python<'_>, error: &PyErr) -> String {
+        if error.traceback(py).is_none() {
+            return error.value(py).to_string();
+        }
+        self.raised.keep(py, error);
+        describe(py, error)
     }
 
     /// Makes an object of its stored form.
@@ -141,7 +151,7 @@ impl Table {
     }
 
     /// Keeps what an object is now, for [`StateObjects::rollback`].
-    pub(crate) fn save(&mut self, py: Python<'_>, slot: Slot) -> Result<(), String> {
+    pub(crate) fn save(&mut self, py: Python<'_>, slot: Slot) -> PyResult<()> {
         self.saved = match &self.objects.get_mut(slot).0 {
             None => Saved::Absent,
             Some(object) => {
@@ -175,7 +185,7 @@ impl StateObjects for Table {
                 let object = self.kind.read(py, &bytes);
                 object
                     .map(Bound::unbind)
-                    .map_err(|error| describe(py, &error))
+                    .map_err(|error| self.kind.failed(py, &error))
             })?),
         };
         self.objects.get_mut(slot).0 = object;
@@ -185,17 +195,17 @@ impl StateObjects for Table {
     fn snapshot(&mut self, slot: Slot, bytes: &mut Vec<u8>) -> Result<(), String> {
         Python::attach(|py| {
             let kind = Arc::clone(&self.kind);
-            let (object, _) = self
+            let written = self
                 .object(py, slot)
-                .map_err(|error| describe(py, &error))?;
-            kind.write(object, bytes)
+                .and_then(|(object, _)| kind.write(object, bytes));
+            written.map_err(|error| kind.failed(py, &error))
         })
     }
 
     fn restore(&mut self, slot: Slot, bytes: &[u8]) -> Result<(), String> {
         Python::attach(|py| {
             let object = self.kind.read(py, bytes);
-            let object = object.map_err(|error| describe(py, &error))?;
+            let object = object.map_err(|error| self.kind.failed(py, &error))?;
             self.objects.get_mut(slot).0 = Some(object.unbind());
             Ok(())
         })

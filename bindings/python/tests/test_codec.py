@@ -8,6 +8,7 @@ import datetime
 import decimal
 import enum
 import math
+import traceback
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wallaroo
 from wallaroo import App, State, _native, memory, source
 
 
@@ -399,7 +401,7 @@ def test_a_state_that_becomes_what_cannot_be_stored_is_refused_at_its_first_mess
 
 @pytest.mark.parametrize("policy", ["skip", "dead_letter"])
 @pytest.mark.parametrize("with_store", [True, False])
-def test_a_state_that_cannot_be_stored_ends_the_run_whatever_the_policy(policy: str, with_store: bool, tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_stored_ends_the_run_whatever_the_policy(policy: str, *, with_store: bool, tmp_path: Path) -> None:
     """Its messages were skipped, one after another. Without a store the policy itself needs the stored form, to undo a call."""
 
     def spoil(number: int, bad: Bad) -> int:
@@ -439,3 +441,83 @@ def test_without_a_store_nothing_has_to_be_stored() -> None:
 
     App("bad", source("numbers", [1, 1]).key_by(str).to(count, state=Bad).to_sink("kept", kept)).run()
     assert kept.take() == [0, 1]
+
+
+@dataclass
+class Counted:
+    seen: int = 0
+
+    def add(self, number: int) -> int:
+        self.seen += 1
+        return self.seen
+
+
+class Strict:
+    """A codec that refuses at some time."""
+
+    def __init__(self, encodes: int = 1_000, *, decodes: bool = True) -> None:
+        self.encodes = encodes
+        self.decodes = decodes
+
+    def encode(self, state: Counted) -> bytes:
+        self.encodes -= 1
+        if self.encodes < 0:
+            raise RuntimeError("does not encode")
+        return str(state.seen).encode()
+
+    def decode(self, stored: bytes) -> Counted:
+        if not self.decodes:
+            raise RuntimeError("does not decode")
+        return Counted(int(stored))
+
+
+def counted_with(codec: Strict, numbers: list[int], *, skips: bool = False) -> App:
+    keyed: wallaroo.Pipeline[int] = source("numbers", lambda: iter(numbers))
+    stage = keyed.key_by(lambda number: "k").to(Counted.add, state=State("counts", Counted, codec=codec))
+    return App("counted", (stage.on_error("skip") if skips else stage).end())
+
+
+def test_an_exception_of_a_codec_is_raised_as_it_is(tmp_path: Path) -> None:
+    """Its text was told, by an error without its traceback."""
+
+    def told(app: App, **options: Any) -> tuple[list[str], str]:
+        with pytest.raises(RuntimeError) as raised:
+            app.run(**options)
+        frames = traceback.extract_tb(raised.value.__traceback__)
+        return [frame.name for frame in frames][1:], "\n".join([str(raised.value), *raised.value.__notes__])
+
+    names, text = told(counted_with(Strict(0), [1]), store=tmp_path / "at start")
+    assert names == ["encode"]
+    assert text.startswith("does not encode\nthe state 'counts' of the stage 'Counted.add' (tests/test_codec.py:")
+    assert "cannot be stored: RuntimeError: does not encode (test_codec.py:" in text
+
+    names, text = told(counted_with(Strict(1), [1]), store=tmp_path / "first message")
+    assert names == ["encode"]
+    assert 'the stage "Counted.add"' in text
+    assert 'key "k"' in text
+
+    names, text = told(counted_with(Strict(2), [1, 2]), store=tmp_path / "checkpoint")
+    assert names == ["encode"]
+    assert 'WAL-0508: the state "counts" failed for key "k": RuntimeError: does not encode (test_codec.py:' in text
+
+    names, text = told(counted_with(Strict(0), [1, 2, 3], skips=True))
+    assert names == ["encode"]
+    assert 'the stage "Counted.add"' in text
+
+    counted_with(Strict(), [1]).run(store=tmp_path / "store")
+    names, text = told(counted_with(Strict(decodes=False), [1, 2]), store=tmp_path / "store")
+    assert names == ["decode"]
+    assert "WAL-0711" in text
+
+
+def test_what_pickle_refuses_is_told_at_start(tmp_path: Path) -> None:
+    class Local:
+        pass
+
+    app = App("odd", source("numbers", [1]).key_by(str).to(spoil_nothing, state=State("odd", Local, codec="pickle")).end())
+    with pytest.raises(TypeError, match="the state 'odd' cannot be stored: .*Local"):
+        app.run(store=tmp_path)
+
+
+def spoil_nothing(number: int, state: Any) -> None:
+    pass

@@ -294,7 +294,7 @@ def test_what_is_no_exception_of_a_message_ends_the_run_whatever_the_policy(poli
 
 @pytest.mark.parametrize("policy", ["fail", "skip", "dead_letter"])
 def test_the_end_of_a_session_of_the_debugger_ends_the_run_whatever_the_policy(policy: str) -> None:
-    """`quit` in pdb raises `bdb.BdbQuit`, which is an `Exception`: the next message went on, and stopped in the debugger again."""
+    """`quit` in pdb raises `bdb.BdbQuit`, an `Exception`: the next message went on, and stopped in the debugger again."""
     calls = []
 
     def debugged(number: int) -> int:
@@ -493,7 +493,7 @@ class Broken:
 @pytest.mark.parametrize("begin", ["run", "start"])
 @pytest.mark.parametrize("with_store", [True, False])
 def test_a_constructor_of_a_state_that_fails_at_start_is_told_with_its_stage(
-    begin: str, with_store: bool, tmp_path: Path
+    begin: str, *, with_store: bool, tmp_path: Path
 ) -> None:
     app = App("broken", source("numbers", [1]).key_by(str).to(Broken.add, state=State("sizes", Broken)).end())
     with pytest.raises(Refused, match="no base") as raised:
@@ -501,8 +501,9 @@ def test_a_constructor_of_a_state_that_fails_at_start_is_told_with_its_stage(
     frames = traceback.extract_tb(raised.value.__traceback__)
     assert [frame.name for frame in frames][1:] == ["__init__", "load", "base"]
     (note,) = raised.value.__notes__
+    line = app._ends[0]._node.inputs[0][0].location[1]
     assert note == (
-        f"the state 'sizes' of the stage 'Broken.add' (tests/test_errors.py:{app._ends[0]._node.inputs[0][0].location[1]}) cannot "
+        f"the state 'sizes' of the stage 'Broken.add' (tests/test_errors.py:{line}) cannot "
         "make an object for an unseen key: Broken() raised Refused: no base (test_errors.py:"
         f"{frames[-1].lineno}, in base)"
     )

@@ -11,7 +11,7 @@ from . import _native
 from ._location import without_package
 from ._native import AppBase, NativeRunning
 from ._pipeline import End, State
-from ._plan import Plan, check_state, lower
+from ._plan import Plan, check_state, check_stored, lower
 
 
 class Options(TypedDict, total=False):
@@ -235,11 +235,7 @@ class App(AppBase):
                 raise TypeError(message)
         for state in states:
             check_state(plan, state)
-            try:
-                _native.encode_state(plan, state.name, state.type())
-            except TypeError as error:
-                message = f"the state {state.name!r} cannot be stored: {error}"
-                raise TypeError(message) from None
+            check_stored(plan, state)
 
     # Native methods, so that no frame of this package stands in tracebacks; said again for the reference.
     run = AppBase.run

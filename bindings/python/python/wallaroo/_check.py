@@ -14,7 +14,7 @@ import msgspec
 
 from . import _native
 from ._errors import Error
-from ._plan import Plan, check_state, first_stage
+from ._plan import Plan, check_state, check_stored, first_stage
 
 if TYPE_CHECKING:
     from ._app import App
@@ -107,14 +107,12 @@ class Report:
             try:
                 check_state(plan, state)
             except Exception as error:
-                notes = getattr(error, "__notes__", [])
-                self._add("error", state.name, where, notes[-1] if notes else str(error))
+                self._add("error", state.name, where, _told(error))
                 continue
             try:
-                fresh = state.type()
-                _native.encode_state(plan, state.name, fresh)
+                check_stored(plan, state)
             except Exception as error:
-                self._add("store", state.name, where, f"the state {state.name!r} cannot be stored: {error}")
+                self._add("store", state.name, where, _told(error))
         for node in plan[1]:
             if node["kind"] == "state" and "@" in node["name"]:
                 text = (
@@ -146,6 +144,12 @@ class Report:
             text = _codec_cost(state)
             if text is not None:
                 self._add("cost", state.name, first_stage(plan, state)[1], text)
+
+
+def _told(error: Exception) -> str:
+    """What an exception is about: the note that a check has given it, or its text."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return notes[-1] if notes else str(error)
 
 
 def _sizes(plan: dict[str, Any]) -> str:

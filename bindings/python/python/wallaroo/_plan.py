@@ -12,9 +12,10 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from . import _native
 from ._classes import KNOWN, Described, describe, hints_of
 from ._formats import Format, hints_of_function
-from ._location import in_one_line
+from ._location import in_one_line, innermost
 from ._pipeline import End, Node, State
 
 Plan = tuple[str, list[dict[str, Any]], list[Described]]
@@ -245,3 +246,16 @@ def check_state(plan: Plan, state: State[Any]) -> None:
             "they are new by old names: aliases={'old': 'new'}"
         )
         raise TypeError(message)
+
+
+def check_stored(plan: Plan, state: State[Any]) -> None:
+    """Store a fresh object of a state. What the user's codec raises is raised with a note."""
+    try:
+        _native.encode_state(plan, state.name, state.type())
+    except Exception as error:
+        if innermost(error.__traceback__) is None:
+            message = f"the state {state.name!r} cannot be stored: {error}"
+            raise TypeError(message) from None
+        stage, (file, line) = first_stage(plan, state)
+        error.add_note(f"the state {state.name!r} of the stage {stage!r} ({file}:{line}) cannot be stored: {in_one_line(error)}")
+        raise

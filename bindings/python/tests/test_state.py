@@ -239,3 +239,32 @@ def test_a_state_of_a_stage_alone_has_the_name_that_the_stage_is_given() -> None
     numbers: Pipeline[int] = source("numbers", [])
     app = App("named", numbers.key_by(abs).to(Seen.add, state=Seen).named("one").named("two").end())
     assert run(app, {"numbers": [1, 1]}).state("two") == {1: Seen(2)}
+
+
+# What is told of what cannot be stored or read back is in words of all languages.
+
+
+def logged(messages: list[Any], store: Path) -> str:
+    """What is told of an application whose messages are kept in an input log."""
+    begin: Pipeline[Any] = source("messages", iter(messages))
+    with pytest.raises(Exception, match="WAL-") as raised:
+        App("logged", begin.to_sink("out", memory())).run(store=store)
+    return "\n".join([str(raised.value), *getattr(raised.value, "__notes__", [])])
+
+
+def test_a_message_that_cannot_be_kept_in_the_input_log_is_told_without_words_of_rust(tmp_path: Path) -> None:
+    told = logged([1, object()], tmp_path)
+    assert 'cannot write record 2 of the source "messages" to the input log' in told
+    assert "give the messages of the source a type that can be stored" in told
+
+
+def test_a_state_object_that_cannot_be_stored_any_more_is_told_without_words_of_rust(tmp_path: Path) -> None:
+    def spoil(number: int, seen: Seen) -> None:
+        if number == 2:
+            seen.count = object()  # type: ignore[assignment]
+
+    app = App("spoilt", source("numbers", [1, 2]).key_by(lambda number: "k").to(spoil, state=State("seen", Seen)).end())
+    with pytest.raises(Exception, match="WAL-0508") as raised:
+        app.run(store=tmp_path)
+    told = str(raised.value)
+    assert told.endswith("correct how objects of its type are stored, so that what is written can be read back")

@@ -118,7 +118,7 @@ pub enum Failure {
     },
     /// A state object could not be stored or read back.
     #[error(
-        "the state {state:?} failed for key {key}: {error}; check that the type's serde implementation reads what it writes"
+        "the state {state:?} failed for key {key}: {error}; correct how objects of its type are stored, so that what is written can be read back"
     )]
     State {
         /// The state.

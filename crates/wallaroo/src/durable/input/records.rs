@@ -53,7 +53,7 @@ pub(super) fn write<T: Message>(
                 "cannot write record {} of the source {source:?} to the input log: {error}",
                 record.number
             ))
-            .with_help("give the message type a form in serde's data model that can be written")
+            .with_help("give the messages of the source a type that can be stored")
         })?;
     }
     let reader = reader.and_then(|reader| reader.acknowledging());
@@ -81,7 +81,7 @@ pub(super) fn give<T: Message>(
             "cannot read record {number} in the input log {log:?} as a message of this program: {error}"
         ));
         Replaying::Record(error.with_help(
-            "give new fields a default with #[serde(default)], or run the old program until its input is handled",
+            "give new fields of its type a default, or run the old program until its input is handled",
         ))
     };
     while intake.next_number() < entry.number {

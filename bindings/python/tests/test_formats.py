@@ -7,7 +7,7 @@ import enum
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import msgspec
 import pytest
@@ -268,6 +268,22 @@ def test_csv_of_a_sink_has_a_header_and_quotes(tmp_path: Path) -> None:
     expected = 'symbol,price,size,is_open,note\n"A,""b""",1.5,1,False,\nC,2.0,1,False,"x\ny"\n'
     assert written(tmp_path, messages, csv(Tick)).decode() == expected
     assert written(tmp_path, [{"a": 1, "b": None}, (2, "x")], csv()).decode() == "1,\n2,x\n"
+
+
+class Loose(TypedDict):
+    symbol: str
+    size: NotRequired[int]
+
+
+def test_csv_of_a_typed_dict_has_its_columns_in_their_order(tmp_path: Path) -> None:
+    """Its values were looked for as attributes."""
+    messages: list[Any] = [{"symbol": "A,B", "price": 1.5}, {"price": 2, "symbol": "C"}]
+    content = written(tmp_path, messages, csv(Row))
+    assert content.decode() == 'symbol,price\n"A,B",1.5\nC,2\n'
+    assert read(tmp_path, content, csv(Row)) == messages
+    assert written(tmp_path, [{"symbol": "A"}, {"symbol": "B", "size": 3}], csv(Loose)).decode() == "symbol,size\nA,\nB,3\n"
+    with pytest.raises(KeyError, match="price"):
+        written(tmp_path, [{"symbol": "A"}], csv(Row))
 
 
 def test_what_csv_writes_it_reads(tmp_path: Path) -> None:

@@ -57,10 +57,10 @@ def describe(roots: Iterable[Any]) -> list[Described]:
     return list(described.values())
 
 
-def hints_of(class_: type) -> dict[str, Any]:
+def hints_of(class_: type, *, include_extras: bool = False) -> dict[str, Any]:
     """The type hints of a class; none where they name what cannot be found."""
     try:
-        return typing.get_type_hints(class_)
+        return typing.get_type_hints(class_, include_extras=include_extras)
     except (NameError, TypeError):
         return {}
 

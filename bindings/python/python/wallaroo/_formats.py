@@ -137,6 +137,20 @@ def _simple(hint: Any) -> tuple[Any, bool] | None:
     return None
 
 
+def _needed_keys(type_: Any) -> set[str]:
+    """The keys of a ``TypedDict`` that every dict has; of another type all its hints."""
+    hints = hints_of(type_, include_extras=True)
+    needed = set(getattr(type_, "__required_keys__", hints))
+    for name, hint in hints.items():
+        # A class whose annotations are texts, as with `from __future__ import annotations`, does not know it itself.
+        origin = typing.get_origin(hint)
+        if origin is typing.NotRequired:
+            needed.discard(name)
+        elif origin is typing.Required:
+            needed.add(name)
+    return needed
+
+
 class _Fields:
     """The fields of a message type, for CSV."""
 
@@ -160,7 +174,7 @@ class _Fields:
                     self.needed.add(info.name)
         else:
             self.hints = hints
-            self.needed = set(getattr(type_, "__required_keys__", hints))
+            self.needed = _needed_keys(type_)
         unknown = set(rename) - set(self.hints)
         if unknown:
             message = f"csv renames {sorted(unknown)}, which {type_.__name__} does not have"
@@ -206,10 +220,13 @@ class _Csv(Format[T]):
     def _sink(self) -> dict[str, Any]:
         names = list(self.fields.column.values()) if self.fields is not None else None
         getters = list(self.fields.hints) if self.fields is not None else None
+        needed = self.fields.needed if self.fields is not None else set()
         delimiter = self.delimiter
 
         def encode(message: Any) -> str:
-            if getters is not None:
+            if getters is not None and isinstance(message, Mapping):
+                values = [message[name] if name in needed else message.get(name) for name in getters]
+            elif getters is not None:
                 values = [getattr(message, name) for name in getters]
             elif isinstance(message, Mapping):
                 values = list(message.values())

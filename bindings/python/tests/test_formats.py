@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import socket
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,6 +178,57 @@ def test_json_of_a_sink_writes_what_msgspec_knows_and_plain_objects(tmp_path: Pa
         '{"orderId":3,"side":"buy"}\n{"k":[1,null]}\n{"a":1}\n"text"\n'
     )
     assert written(tmp_path, messages, json()).decode() == expected
+
+
+def test_json_of_a_sink_takes_objects_by_their_attributes_as_states_do(tmp_path: Path) -> None:
+    class Slots:
+        __slots__ = ("a", "b")
+
+        def __init__(self) -> None:
+            self.a = [Side.BUY]
+
+    class Empty:
+        pass
+
+    class Model:
+        """Looks as those of pydantic do."""
+
+        def model_dump(self, *, mode: str) -> dict[str, Any]:
+            return {"mode": mode}
+
+    assert written(tmp_path, [Slots(), Empty(), {"in": [Model()]}], json()).decode() == (
+        '{"a":["buy"]}\n{}\n{"in":[{"mode":"json"}]}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (object(), "object"),
+        (1 + 2j, "complex"),
+        (lambda: None, "function"),
+        (range(3), "range"),
+        (ValueError("x"), "ValueError"),
+        (Path, "type"),
+        (socket.socket, "type"),
+        (iter([]), "list_iterator"),
+    ],
+    ids=["object", "complex", "function", "range", "exception", "class", "other_class", "iterator"],
+)
+@pytest.mark.parametrize("format_", [json(), None], ids=["json", "default"])
+def test_what_has_no_json_form_is_refused_by_a_sink(tmp_path: Path, format_: Any, value: Any, kind: str) -> None:
+    """It was written as its `repr`, which no reader makes anything of."""
+    for message in (value, {"in": [value]}):
+        with pytest.raises(
+            TypeError, match=f"a .*{kind} has no JSON form; make it of dicts, lists, text and numbers in a stage before the sink"
+        ) as raised:
+            written(tmp_path, [message], format_)
+        assert 'WAL-0404: the sink "output"' in raised.value.__notes__[0]
+
+
+def test_a_socket_is_no_plain_object(tmp_path: Path) -> None:
+    with socket.socket() as connection, pytest.raises(TypeError, match="a socket.socket has no JSON form"):
+        written(tmp_path, [connection], json())
 
 
 # CSV

@@ -96,3 +96,15 @@ def _slots(class_: type) -> list[str]:
                 mangled = slot.startswith("__") and not slot.endswith("__")
                 slots.append(f"_{base.__name__.lstrip('_')}{slot}" if mangled else slot)
     return slots
+
+
+def plain_attributes(object_: Any) -> dict[str, Any] | None:
+    """The attributes of an object of a plain class; ``None`` if what it is is more than these."""
+    class_ = type(object_)
+    described = None if class_.__module__ == "builtins" else _class(class_)
+    # A class of an extension module makes its objects itself, and has more in them than Python sees.
+    is_native = any(isinstance(vars(base).get("__new__"), types.BuiltinFunctionType) for base in class_.__mro__[:-1])
+    if described is None or described[2] != "plain" or is_native:
+        return None
+    slots = {name: getattr(object_, name) for name in described[3] if hasattr(object_, name)}
+    return {**slots, **getattr(object_, "__dict__", {})}

@@ -16,7 +16,7 @@ import msgspec
 
 from ._async import refuse_async
 from ._classes import hints_of
-from ._describe import _fallback
+from ._describe import attributes_of
 from ._fields import plain_path
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class _Json(Format[T]):
         return "function", _json_decoder(self.type)
 
     def _sink(self) -> dict[str, Any]:
-        return {"encode": msgspec.json.Encoder(enc_hook=_fallback).encode, "line": True}
+        return {"encode": msgspec.json.Encoder(enc_hook=attributes_of).encode, "line": True}
 
     def _field(self, name: str) -> list[str] | None:
         return plain_path(self.type, name.split("."))

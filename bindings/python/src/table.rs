@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyType};
 use rmp::encode;
 use wallaroo::host::{ChunkIndex, Objects, Slot, StateObjects};
 
@@ -57,6 +57,9 @@ impl StateType {
             Codec::Attributes => {
                 let class = self.registry.class_of(object).ok_or_else(|| {
                     let class = object.get_type();
+                    if class.is(&self.class) {
+                        return not_by_attributes(&class);
+                    }
                     PyTypeError::new_err(format!(
                         "an object of the state is a {class}, which is not the class of the state"
                     ))
@@ -105,6 +108,25 @@ impl StateType {
                 decode.bind(py).call1((stored,))
             }
         }
+    }
+}
+
+/// Why objects of a class cannot be stored by their attributes.
+#[cold]
+fn not_by_attributes(class: &Bound<'_, PyType>) -> PyErr {
+    let name =
+        |class: &Bound<'_, PyAny>| -> PyResult<String> { class.getattr("__name__")?.extract() };
+    // The class before `object` is what holds the content.
+    let told = || -> PyResult<(String, String)> {
+        let order = class.mro();
+        let before = order.len().saturating_sub(2);
+        Ok((name(class)?, name(&order.get_item(before)?)?))
+    };
+    match told() {
+        Ok((class, base)) => PyTypeError::new_err(format!(
+            "a {class} is a kind of {base}, whose content is not in its attributes; keep a {base} in an attribute of a class of your own, or give the state a codec of your own"
+        )),
+        Err(error) => error,
     }
 }
 

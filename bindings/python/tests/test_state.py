@@ -241,6 +241,89 @@ def test_a_state_of_a_stage_alone_has_the_name_that_the_stage_is_given() -> None
     assert run(app, {"numbers": [1, 1]}).state("two") == {1: Seen(2)}
 
 
+# Methods, and classes that have more of them
+
+
+class Stepping:
+    def __init__(self) -> None:
+        self.sum = 0
+
+    def step(self, number: int) -> int:
+        self.sum += number
+        return self.sum
+
+
+class Leaping(Stepping):
+    def step(self, number: int) -> int:
+        self.sum += 10 * number
+        return self.sum
+
+    twice = lambda self, number: self.step(number) + self.step(number)  # noqa: E731
+
+
+def summed(function: Any, class_: type) -> list[Any]:
+    kept = memory()
+    keyed: Pipeline[int] = source("numbers", [1, 2]).key_by(lambda number: "k")
+    App("summed", keyed.to(function, state=class_).to_sink("kept", kept)).run()
+    return kept.take()
+
+
+def test_a_method_of_a_base_class_is_a_method_of_the_class() -> None:
+    """Where the class of the state had a method of the same name, message and object were given in the wrong order."""
+    assert summed(Leaping.step, Leaping) == [10, 30]
+    assert summed(Stepping.step, Leaping) == [1, 3]
+    assert summed(Leaping.twice, Leaping) == [30, 100]
+
+
+def test_a_method_of_a_subclass_of_the_state_is_refused() -> None:
+    with pytest.raises(TypeError, match="Leaping.step is a method of Leaping, and the state's objects are Stepping"):
+        summed(Leaping.step, Stepping)
+
+
+def test_a_method_of_the_messages_takes_the_object_behind_its_message() -> None:
+    class Number:
+        def __init__(self, value: int) -> None:
+            self.value = value
+
+        def add_to(self, state: Stepping) -> int:
+            return state.step(self.value)
+
+    kept = memory()
+    keyed = source("numbers", [Number(1), Number(2)]).key_by(lambda number: "k")
+    App("summed", keyed.to(Number.add_to, state=Stepping).to_sink("kept", kept)).run()
+    assert kept.take() == [1, 3]
+
+
+@pytest.mark.parametrize("base", [list, dict, set, collections.Counter, int], ids=lambda base: base.__name__)
+def test_a_kind_of_container_is_a_state_only_without_a_store(base: type, tmp_path: Path) -> None:
+    """It was told that an object of the class was not of the class."""
+    kind: Any = type("Kind", (base,), {})
+    content = "dict" if issubclass(base, dict) else base.__name__
+
+    def look(number: int, state: Any) -> bool:
+        return isinstance(state, base)
+
+    begin = source("numbers", [1]).key_by(str)
+    kept = memory()
+    app = App("kinds", begin.to(look, state=State("kinds", kind)).to_sink("kept", kept))
+    app.run()
+    assert kept.take() == [True]
+    with pytest.raises(TypeError, match=f"the state 'kinds' cannot be stored: a Kind is a kind of {content}, whose content"):
+        app.run(store=tmp_path)
+    pickled = App("kinds", begin.to(look, state=State("kinds", kind, codec=Text())).to_sink("kept", kept))
+    pickled.run(store=tmp_path)
+
+
+class Text:
+    """A codec that keeps nothing."""
+
+    def encode(self, state: Any) -> bytes:
+        return b""
+
+    def decode(self, stored: bytes) -> Any:
+        return {}
+
+
 # What is told of what cannot be stored or read back is in words of all languages.
 
 

@@ -197,8 +197,22 @@ def _message_type(hint: Any, *, many: bool) -> Any:
 
 
 def _is_method_of(function: Any, class_: type) -> bool:
-    name = getattr(function, "__name__", None)
-    return isinstance(name, str) and inspect.getattr_static(class_, name, None) is function
+    """Whether a function is a method of a class, or of one that it comes from, by whatever name."""
+    return any(value is function for base in class_.__mro__ for value in vars(base).values())
+
+
+def _refuse_method_of_subclass(function: Any, name: str, class_: type) -> None:
+    """Raise an error for a method that objects of a class do not have."""
+    waiting: list[type] = list(type.__subclasses__(class_))
+    while waiting:
+        below = waiting.pop()
+        if any(value is function for value in vars(below).values()):
+            message = (
+                f"{name} is a method of {below.__name__}, and the state's objects are {class_.__name__}; "
+                f"give state={below.__name__}, or a method of {class_.__name__}"
+            )
+            raise TypeError(message)
+        waiting.extend(type.__subclasses__(below))
 
 
 class End:
@@ -338,7 +352,10 @@ class Pipeline(Generic[T]):
         elif not isinstance(state, State):
             message = f"state is {state!r}; expected a State, or a class"
             raise TypeError(message)
-        call = call_spec(function, shown, 2, many=many, state_first=_is_method_of(function, state.type))
+        is_method = _is_method_of(function, state.type)
+        if not is_method and inspect.isfunction(function):
+            _refuse_method_of_subclass(function, shown, state.type)
+        call = call_spec(function, shown, 2, many=many, state_first=is_method)
         settings = {"call": call, "function": function, "state": state, "is_own": is_own, "is_lambda": name is None}
         return self._then("state", shown, settings, type_)
 

@@ -132,7 +132,7 @@ impl Builder<'_> {
         if let Some((_, letters)) = self.letters.iter().find(|(known, _)| *known == name) {
             return Ok(Arc::clone(letters));
         }
-        let sink = connectors::letters(&spec.spec("sink")?, &self.raised)?;
+        let sink = connectors::letters(&name, &spec.spec("sink")?, &self.raised)?;
         let letters = Arc::new(Letters::new(name.clone(), sink));
         self.letters.push((name, Arc::clone(&letters)));
         Ok(letters)
@@ -162,14 +162,17 @@ impl Builder<'_> {
             }
             "merge" => self.input(spec, 0)?.merge(self.input(spec, 1)?),
             "sink" => {
-                let sink = connectors::sink(&spec.spec("sink")?, &self.policy(spec)?)?;
-                let mut pipeline = self.input(spec, 0)?.to_sink(spec.text("name")?, sink);
+                let name = spec.text("name")?;
+                let sink = connectors::sink(&name, &spec.spec("sink")?, &self.policy(spec)?)?;
+                let mut pipeline = self.input(spec, 0)?.to_sink(name, sink);
                 match spec.text("on_error")?.as_str() {
                     "skip" => pipeline = pipeline.on_error(OnError::Skip),
                     "dead_letter" => {
                         let letters = spec.spec("dead_letter")?;
-                        let sink = connectors::letters(&letters.spec("sink")?, &self.raised)?;
-                        pipeline = pipeline.dead_letter(letters.text("name")?, sink);
+                        let name = letters.text("name")?;
+                        let sink =
+                            connectors::letters(&name, &letters.spec("sink")?, &self.raised)?;
+                        pipeline = pipeline.dead_letter(name, sink);
                     }
                     _ => {}
                 }

@@ -532,7 +532,7 @@ where
 }
 
 /// Makes a sink.
-pub(crate) fn sink(spec: &Spec<'_>, policy: &Policy) -> PyResult<AnySink> {
+pub(crate) fn sink(name: &str, spec: &Spec<'_>, policy: &Policy) -> PyResult<AnySink> {
     let parts = match spec.text("type")?.as_str() {
         "stdout" => bytes_sink(stdout(), spec, policy)?,
         "file" => bytes_sink(file_of(spec)?, spec, policy)?,
@@ -545,6 +545,7 @@ pub(crate) fn sink(spec: &Spec<'_>, policy: &Policy) -> PyResult<AnySink> {
         }
         _ => PythonSink {
             sink: spec.any("sink")?.unbind(),
+            name: name.to_owned(),
             raised: policy.raised.clone(),
         }
         .into_sink(),
@@ -553,7 +554,7 @@ pub(crate) fn sink(spec: &Spec<'_>, policy: &Policy) -> PyResult<AnySink> {
 }
 
 /// Makes a sink for dead letters.
-pub(crate) fn letters(spec: &Spec<'_>, raised: &Raised) -> PyResult<AnyLetters> {
+pub(crate) fn letters(name: &str, spec: &Spec<'_>, raised: &Raised) -> PyResult<AnyLetters> {
     let parts = match spec.text("type")?.as_str() {
         "stdout" => stdout().json().into_sink(),
         "file" => file_of(spec)?.json().into_sink(),
@@ -563,6 +564,7 @@ pub(crate) fn letters(spec: &Spec<'_>, raised: &Raised) -> PyResult<AnyLetters> 
             function: spec.any("letters")?.unbind(),
             sink: spec.optional("sink")?.map(|sink| PythonSink {
                 sink: sink.unbind(),
+                name: name.to_owned(),
                 raised: raised.clone(),
             }),
             raised: raised.clone(),
@@ -593,6 +595,7 @@ fn tcp_of(spec: &Spec<'_>) -> PyResult<ByteSink<wallaroo::connectors::TcpOutput>
 /// A sink written in Python: see `wallaroo.Sink`. It has `open()`, `write(messages)`, `flush()` and `close()`.
 struct PythonSink {
     sink: Py<PyAny>,
+    name: String,
     raised: Raised,
 }
 
@@ -609,6 +612,7 @@ impl PythonSink {
         })?;
         Ok(PythonSink {
             sink: self.sink.clone_ref(py),
+            name: self.name.clone(),
             raised: self.raised.clone(),
         })
     }
@@ -626,30 +630,37 @@ impl PythonSink {
         })
     }
 
-    /// It has been given everything and flushed it, or the run has failed; an exception is told where those of `__del__` are.
-    fn close(&self) {
-        Python::attach(|py| {
-            let sink = self.sink.bind(py);
-            if let Err(error) = sink.call_method0("close") {
-                error.write_unraisable(py, Some(sink));
-            }
+    /// It has been given everything and flushed it: then an exception fails the run. Or the run has failed, or begins again: then
+    /// it is told where those of `__del__` are.
+    fn close(&self, is_end: bool) {
+        Python::attach(|py| match self.call(py, "close") {
+            Ok(()) => {}
+            Err(error) if is_end => self.raised.keep_close(py, &self.name, &error),
+            Err(error) => error.write_unraisable(py, Some(self.sink.bind(py))),
         });
     }
 }
 
 /// Closes its sink when it is dropped: after `Writer::end` messages that are on their way are still written.
-struct PythonWriter(PythonSink);
+struct PythonWriter {
+    sink: PythonSink,
+    /// Whether the application is ending.
+    is_end: bool,
+}
 
 impl Drop for PythonWriter {
     fn drop(&mut self) {
-        self.0.close();
+        self.sink.close(self.is_end);
     }
 }
 
 impl Sink<Vec<Message>> for PythonSink {
     fn open(&mut self, _waker: &Waker) -> Result<Box<dyn Writer<Vec<Message>>>, ConnectorError> {
         Python::attach(|py| {
-            let writer = PythonWriter(PythonSink::open(self, py)?);
+            let writer = PythonWriter {
+                sink: PythonSink::open(self, py)?,
+                is_end: false,
+            };
             Ok(Box::new(writer) as Box<dyn Writer<Vec<Message>>>)
         })
     }
@@ -661,17 +672,21 @@ impl Writer<Vec<Message>> for PythonWriter {
             let write = |messages: &mut Vec<Message>| {
                 let objects = messages.iter().map(|message| message.object(py));
                 let batch = PyList::new(py, objects.collect::<Vec<_>>())?;
-                let written = self.0.sink.bind(py).call_method1("write", (batch,))?;
+                let written = self.sink.sink.bind(py).call_method1("write", (batch,))?;
                 refuse_awaitable(&written, "the method write of the sink")?;
                 messages.clear();
                 Ok(Write::Done)
             };
-            write(messages).map_err(|error: PyErr| self.0.failed(py, &error))
+            write(messages).map_err(|error: PyErr| self.sink.failed(py, &error))
         })
     }
 
     fn flush(&mut self) -> Result<Write, ConnectorError> {
-        self.0.flush()
+        self.sink.flush()
+    }
+
+    fn end(&mut self) {
+        self.is_end = true;
     }
 }
 
@@ -684,13 +699,17 @@ struct PythonLetters {
 
 impl Drop for PythonLettersWriter {
     fn drop(&mut self) {
-        if let Some(sink) = &self.0.sink {
-            sink.close();
+        if let Some(sink) = &self.letters.sink {
+            sink.close(self.is_end);
         }
     }
 }
 
-struct PythonLettersWriter(PythonLetters);
+struct PythonLettersWriter {
+    letters: PythonLetters,
+    /// Whether the application is ending.
+    is_end: bool,
+}
 
 impl Sink<Vec<wallaroo::DeadLetter>> for PythonLetters {
     fn open(
@@ -699,11 +718,15 @@ impl Sink<Vec<wallaroo::DeadLetter>> for PythonLetters {
     ) -> Result<Box<dyn Writer<Vec<wallaroo::DeadLetter>>>, ConnectorError> {
         Python::attach(|py| {
             let sink = self.sink.as_ref().map(|sink| sink.open(py)).transpose()?;
-            let writer = PythonLettersWriter(PythonLetters {
+            let letters = PythonLetters {
                 function: self.function.clone_ref(py),
                 sink,
                 raised: self.raised.clone(),
-            });
+            };
+            let writer = PythonLettersWriter {
+                letters,
+                is_end: false,
+            };
             Ok(Box::new(writer) as Box<dyn Writer<Vec<wallaroo::DeadLetter>>>)
         })
     }
@@ -723,19 +746,27 @@ impl Writer<Vec<wallaroo::DeadLetter>> for PythonLettersWriter {
                     message,
                     letter.error,
                 );
-                self.0.function.bind(py).call1(fields).map_err(|error| {
-                    let what = "cannot write to the sink of dead letters";
-                    connector_error(py, &self.0.raised, what, Code::SinkWrite, &error)
-                })?;
+                self.letters
+                    .function
+                    .bind(py)
+                    .call1(fields)
+                    .map_err(|error| {
+                        let what = "cannot write to the sink of dead letters";
+                        connector_error(py, &self.letters.raised, what, Code::SinkWrite, &error)
+                    })?;
             }
             Ok(Write::Done)
         })
     }
 
     fn flush(&mut self) -> Result<Write, ConnectorError> {
-        match &self.0.sink {
+        match &self.letters.sink {
             Some(sink) => sink.flush(),
             None => Ok(Write::Done),
         }
+    }
+
+    fn end(&mut self) {
+        self.is_end = true;
     }
 }

@@ -15,9 +15,14 @@ use pyo3::prelude::*;
 use wallaroo::host::{Cause, Failed};
 use wallaroo::{Code, ConnectorError};
 
-/// The last exception that may have ended a run, with its description.
+/// Exceptions that a run ends with.
 #[derive(Clone, Default)]
-pub(crate) struct Raised(Arc<Mutex<Option<(PyErr, String)>>>);
+pub(crate) struct Raised {
+    /// The last one that may have ended it, with its description.
+    last: Arc<Mutex<Option<(PyErr, String)>>>,
+    /// The first one of a sink that could not be closed at the end of a run that had gone well, with a note.
+    at_close: Arc<Mutex<Option<(PyErr, String)>>>,
+}
 
 impl Raised {
     /// Keeps an exception.
@@ -25,13 +30,33 @@ impl Raised {
         // An exception with more frames than it needs is still the exception.
         let _ = without_package(py, error);
         let kept = (error.clone_ref(py), describe(py, error));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
 
     /// Takes the exception out that an error with this text is about.
     pub(crate) fn take(&self, text: &str) -> Option<PyErr> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (error, _) = kept.take_if(|(_, described)| text.contains(described.as_str()))?;
+        Some(error)
+    }
+
+    /// Keeps the exception of the `close` of the sink `sink`. The engine drops writers, and asks them nothing then.
+    pub(crate) fn keep_close(&self, py: Python<'_>, sink: &str, error: &PyErr) {
+        let _ = without_package(py, error);
+        let described = describe(py, error);
+        let note = format!(
+            "{}: the sink {sink:?} failed: cannot close the sink: {described}",
+            Code::SinkWrite
+        );
+        let mut kept = self.at_close.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get_or_insert_with(|| (error.clone_ref(py), note));
+    }
+
+    /// Takes out why a sink could not be closed.
+    pub(crate) fn take_close(&self, py: Python<'_>) -> Option<PyErr> {
+        let mut kept = self.at_close.lock().unwrap_or_else(PoisonError::into_inner);
+        let (error, note) = kept.take()?;
+        let _ = error.value(py).call_method1("add_note", (note,));
         Some(error)
     }
 }

@@ -90,9 +90,14 @@ impl NativeRunning {
     fn result(&self, py: Python<'_>, ended: Result<(), Error>) -> PyResult<()> {
         logging::hand_over(py);
         let interrupt = self.interpreter.take_interrupt();
+        let at_close = self.raised.take_close(py);
         match ended {
-            Ok(()) => interrupt.map_or(Ok(()), Err),
+            Ok(()) => interrupt.or(at_close).map_or(Ok(()), Err),
             Err(error) => {
+                // The first failure is the one to look at.
+                if let Some(at_close) = at_close {
+                    at_close.write_unraisable(py, None);
+                }
                 let text = in_python(&error);
                 if let Some(raised) = self.raised.take(&text) {
                     let _ = raised.value(py).call_method1("add_note", (text,));

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import wallaroo
+from programs import Program
 from wallaroo import (
     App,
     Context,
@@ -369,3 +371,67 @@ def test_frames_are_checked() -> None:
 def test_stdout_is_written_by_the_engine(capfd: pytest.CaptureFixture[str]) -> None:
     App("out", source("numbers", ["a", 1]).to_sink("out", wallaroo.stdout())).run()
     assert capfd.readouterr().out == "a\n1\n"
+
+
+class Closing(wallaroo.Sink[int]):
+    """A sink whose end can fail."""
+
+    def __init__(self, failing: str) -> None:
+        self.failing = failing
+        self.written: list[int] = []
+        self.closed = 0
+
+    def write(self, messages: list[Any], /) -> None:
+        if self.failing == "write":
+            raise RuntimeError("write")
+        self.written.extend(messages)
+
+    def close(self) -> None:
+        self.closed += 1
+        raise RuntimeError("close")
+
+
+@pytest.mark.parametrize("begin", ["run", "start", "store", "letters"])
+def test_a_sink_that_cannot_be_closed_fails_the_run(begin: str, tmp_path: Path) -> None:
+    """The exception was printed where those of `__del__` are, and the run was said to have gone well."""
+    sink = Closing("close")
+    numbers = source("numbers", [1, 2])
+    if begin == "letters":
+        app = App("closing", numbers.to(lambda number: 1 // 0).dead_letter("out", sink).end())
+    else:
+        app = App("closing", numbers.to_sink("out", sink))
+    options: dict[str, Any] = {"store": tmp_path} if begin == "store" else {}
+    with pytest.raises(RuntimeError, match="close") as raised:
+        app.start().wait(30) if begin == "start" else app.run(**options)
+    frames = traceback.extract_tb(raised.value.__traceback__)
+    assert frames[-1].name == "close"
+    (note,) = raised.value.__notes__
+    assert note.startswith('WAL-0403: the sink "out" failed: cannot close the sink: RuntimeError: close (test_connectors.py:')
+    assert (len(sink.written), sink.closed) == (2, 1)
+
+
+def test_of_a_sink_that_fails_and_cannot_be_closed_the_first_failure_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(str(unraisable.exc_value)))
+    sink = Closing("write")
+    with pytest.raises(RuntimeError, match="write"):
+        App("closing", source("numbers", [1, 2]).to_sink("out", sink)).run()
+    assert (sink.closed, told) == (1, ["close"])
+
+
+def test_a_program_whose_sink_cannot_be_closed_ends_with_exit_code_1(program: Program) -> None:
+    ran = program("""
+import wallaroo
+
+class Closing(wallaroo.Sink):
+    def write(self, messages):
+        print(messages)
+
+    def close(self):
+        raise RuntimeError("close")
+
+wallaroo.App("closing", wallaroo.source("numbers", [1]).to_sink("out", Closing())).main()
+""")
+    assert (ran.returncode, ran.stdout) == (1, "[1]\n")
+    assert "RuntimeError: close" in ran.stderr
+    assert "input ended" not in ran.stderr

@@ -333,7 +333,10 @@ class Sink(Generic[T_contra]):
         """Bring everything written to its destination: when there is nothing more for now, and before a checkpoint."""
 
     def close(self) -> None:
-        """End: called once when everything is flushed, or when the run has failed; nothing is written after it."""
+        """End: called once when everything is flushed, or when the run has failed; nothing is written after it.
+
+        What it raises at the end of a run that has gone well fails the run.
+        """
 
 
 class _CallableSink(Sink[T_contra]):

@@ -10,7 +10,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
@@ -18,6 +18,9 @@ from ._async import refuse_async
 from ._classes import hints_of
 from ._describe import attributes_of
 from ._fields import plain_path
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm  # what type checkers bring with them
 
 T = TypeVar("T")
 
@@ -96,12 +99,14 @@ class _Json(Format[T]):
 def json() -> Format[Any]: ...
 @overload
 def json(type_: type[T]) -> Format[T]: ...
+@overload
+def json(type_: TypeForm[T]) -> Format[T]: ...
 def json(type_: Any = None) -> Format[Any]:
     """Each record is a JSON value: a line, unless the connector is framed.
 
     Args:
         type_: What a record is decoded into: a dataclass, a ``msgspec.Struct``, a ``TypedDict``, ``dict``, or any type that
-            msgspec knows. Without it records become what JSON says: dicts, lists, numbers.
+            msgspec knows, such as a union of structs with tags. Without it records become what JSON says: dicts, lists, numbers.
 
     Example:
         >>> from dataclasses import dataclass

@@ -412,8 +412,9 @@ def test_a_state_that_cannot_be_stored_ends_the_run_whatever_the_policy(policy: 
     stage = source("numbers", [1, 2, 3]).key_by(lambda number: "k").to(spoil, state=State("bad", Bad))
     stage = stage.on_error("skip") if policy == "skip" else stage.dead_letter("letters", letters)
     app = App("bad", stage.to_sink("kept", kept))
+    options: dict[str, Any] = {"store": tmp_path} if with_store else {}
     with pytest.raises(TypeError, match='the state "bad" cannot be stored: attribute "thing" is a .*function') as raised:
-        app.run(**({"store": tmp_path} if with_store else {}))
+        app.run(**options)
     (note,) = raised.value.__notes__
     assert 'the stage "spoil"' in note
     assert 'key "k"' in note

@@ -237,7 +237,7 @@ impl Builder<'_> {
         let finder = Arc::new(match spec.text("finder")?.as_str() {
             "field" => {
                 let field = RawField::new(spec.any("path")?.extract()?);
-                Finder::Field(field, self.names(spec)?)
+                Finder::Field(Box::new(field), self.names(spec)?)
             }
             "attribute" => Finder::Attribute(self.names(spec)?),
             _ => Finder::Function(spec.any("function")?.unbind()),

@@ -21,7 +21,7 @@ use crate::plain_json::{self, Again, Plain};
 /// How keys are found.
 pub(crate) enum Finder {
     /// A field of raw JSON or CSV, by its path there; and by its path in the decoded object, for tests that send that.
-    Field(RawField, Vec<Py<PyString>>),
+    Field(Box<RawField>, Vec<Py<PyString>>),
     /// An attribute of an object, or an item of a dict, by its path.
     Attribute(Vec<Py<PyString>>),
     /// What a function returns.

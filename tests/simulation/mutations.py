@@ -33,6 +33,12 @@ MUTATIONS = [  # name, file, text, replacement, (suite, test)
      "            let again = end == 3 && CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0;\n"
      "            frame.consumer += usize::from(!again);\n",
      SEQUENCES),
+    ("two owners: every other batch of a key goes to another worker", f"{ENGINE}/executor/outbox.rs",
+     "let owner = |hash: &KeyHash| owners.assignment.owner(owners.groups.group_of(*hash)).0;",
+     "static BATCHES: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);\n"
+     "        let turn = BATCHES.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2;\n"
+     "        let owner = |hash: &KeyHash| (owners.assignment.owner(owners.groups.group_of(*hash)).0 + turn) % owners.workers;",
+     ("order", "two_threads_are_never_in_one_state_object")),
     ("no order: waiting batches are taken from the back", f"{ENGINE}/region.rs",
      "self.pending.pop_front()", "self.pending.pop_back()", SEQUENCES),
     ("no turns: each half of a split is worked off at once, also where both meet again", f"{ENGINE}/executor/taking.rs",

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use wallaroo::{ConnectorError, Encoder, Position, Rows, Sink, Write, Writer};
@@ -59,6 +59,8 @@ pub struct Notes {
     pub calls: Arc<Mutex<Vec<Call>>>,
     /// By state and number of the key: whether a call is under way.
     busy: Arc<Vec<AtomicBool>>,
+    /// Who met another in one object, first; its stage may pass over the panic.
+    met: Arc<OnceLock<String>>,
 }
 
 /// No case has more different numbers of keys per state, or more states.
@@ -68,24 +70,29 @@ impl Default for Notes {
     fn default() -> Self {
         Notes {
             calls: Arc::default(),
+            met: Arc::default(),
             busy: Arc::new((0..KEYS * KEYS).map(|_| AtomicBool::new(false)).collect()),
         }
     }
 }
 
 impl Notes {
+    /// Who has met another in one object.
+    #[must_use]
+    pub fn met(&self) -> Option<&str> {
+        self.met.get().map(String::as_str)
+    }
+
     /// Notes a call, and that nobody else works on this key at the same time; `key` is its number.
     ///
     /// # Panics
     /// When somebody does.
     pub fn during<R>(&self, call: Call, key: u64, work: impl FnOnce() -> R) -> R {
         let busy = &self.busy[call.state % KEYS * KEYS + key as usize % KEYS];
-        assert!(
-            !busy.swap(true, Ordering::SeqCst),
-            "two threads in state {} for key {}",
-            call.state,
-            call.key
-        );
+        if busy.swap(true, Ordering::SeqCst) {
+            let met = format!("two threads in state {} for key {}", call.state, call.key);
+            panic!("{}", self.met.get_or_init(|| met));
+        }
         self.calls.lock().expect("nobody panics with it").push(call);
         let result = work();
         // Whoever comes in between is seen.

@@ -91,6 +91,9 @@ pub fn run(case: &Case, mode: Mode) -> Result<Observed, String> {
         }
     }
     drop(run);
+    if let Some(met) = notes.met() {
+        return Err(met.to_owned());
+    }
     let calls = std::mem::take(&mut *notes.calls.lock().expect("nobody panics with it"));
     let heard = std::mem::take(&mut *listener.heard.lock().expect("nobody panics with it"));
     Ok(Observed {

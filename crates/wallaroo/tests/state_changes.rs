@@ -337,3 +337,98 @@ fn sources_and_sinks_that_are_gone_must_be_named() {
         ("1\n2\n3\n".into(), "1\n2\n3\n".into())
     );
 }
+
+/// The second version, which counts what it has handled itself.
+#[derive(Default, Serialize, Deserialize)]
+struct Counted {
+    count: u32,
+    sum: u64,
+    last: String,
+    #[serde(default)]
+    by_new: u32,
+}
+
+fn counted(object: &mut Counted, (who, amount): &Order) -> String {
+    object.count += 1;
+    object.sum += amount;
+    object.by_new += 1;
+    object.last = format!("{who} {amount}");
+    format!("{who} {} {} {}", object.count, object.sum, object.by_new)
+}
+
+/// As [`run`], with a file that has each row exactly once; returns all of them.
+fn write<S: StateObject>(
+    directory: &Path,
+    store: StoreOptions,
+    count: u64,
+    on_order: fn(&mut S, &Order) -> String,
+) -> Result<Vec<String>, Error> {
+    let (path, state) = (directory.join("rows"), State::<S>::new("totals"));
+    let ran = App::new("shop")
+        .add(
+            source("orders", iter(orders(count)))
+                .key_by(|order: &Order| &order.0)
+                .to_state(&state, move |object: &mut S, order: &Order| {
+                    Some(on_order(object, order))
+                })
+                .to_sink("rows", file_sink(&path).json::<String>()),
+        )
+        .run(options(store));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    ran.map(|()| rows.collect())
+}
+
+/// What a loop makes of the orders up to `count`, of which the first `by_old` are handled by the first version.
+fn expected(by_old: u64, count: u64) -> Vec<String> {
+    let mut objects = std::collections::BTreeMap::<String, Counted>::new();
+    let handle = |order: Order| {
+        let object = objects.entry(order.0.clone()).or_default();
+        if order.1 > by_old {
+            return counted(object, &order);
+        }
+        let mut old = Total {
+            count: object.count,
+            sum: object.sum,
+            last: String::new(),
+        };
+        let row = total(&mut old, &order);
+        (object.count, object.sum) = (old.count, old.sum);
+        row
+    };
+    orders(count).into_iter().map(handle).collect()
+}
+
+/// The second version has committed and published with a field that the first does not know. The first goes back to before that, by
+/// name, on a branch of its own; what the second had made is nowhere.
+#[test]
+fn an_old_program_goes_back_to_its_savepoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, store) = (directory.path(), store(directory.path()));
+    let back = || store.clone().from("before-the-new");
+    assert_eq!(
+        write(path, store.clone(), 40, total).unwrap(),
+        expected(40, 40)
+    );
+    let named = store.clone().savepoint("before-the-new");
+    assert_eq!(write(path, named, 40, total).unwrap(), expected(40, 40));
+    // More commits than are kept: only its name keeps the savepoint.
+    for count in [50, 55, 60, 65, 70] {
+        let rows = write(path, store.clone(), count, counted).unwrap();
+        assert_eq!(rows, expected(40, count));
+    }
+
+    let parts = ["nothing was changed", "--reset-sink rows"];
+    assert_refused(write(path, back(), 90, total), Code::StorePlan, &parts);
+    let rows = write(path, store.clone(), 75, counted).unwrap();
+    assert_eq!(rows, expected(40, 75), "it was changed");
+
+    let rows = write(path, back().reset_sink("rows"), 90, total).unwrap();
+    assert_eq!(rows, expected(90, 90));
+    let rows = write(path, store.clone(), 100, total).unwrap();
+    assert_eq!(rows, expected(100, 100));
+
+    // What the second version had counted on the other branch is not found again.
+    let rows = write(path, store.clone(), 110, counted).unwrap();
+    assert_eq!(rows, expected(100, 110));
+}

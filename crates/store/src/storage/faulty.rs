@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use wallaroo_core::{Clock as _, SimulatedClock, Timestamp};
 
 use super::{Created, ErrorKind, ObjectInfo, Storage, StorageError, Upload};
 
@@ -19,6 +22,11 @@ pub struct Faults {
     pub before_per_mille: u32,
     /// Of a thousand calls, how many have their effect and fail nevertheless, so that the caller cannot know.
     pub after_per_mille: u32,
+    /// Of a thousand changes, how many get no answer for a time: until then whoever asks again gets none either. It has its effect at
+    /// once, or then, whether anybody asks again or not, or not before it is asked for again.
+    pub slow_per_mille: u32,
+    /// The longest of these times.
+    pub latency: Duration,
     /// How many bytes may be written until there is no space left; deletions give nothing back. No limit if absent.
     pub space_bytes: Option<u64>,
     /// The process dies with the call of this number, counted from 0, before or after its effect; it and all later calls
@@ -33,6 +41,7 @@ pub type BeforeCall = Box<dyn Fn(&'static str, &str) + Send + Sync>;
 pub struct Faulty {
     inner: Arc<dyn Storage>,
     before_call: Option<BeforeCall>,
+    clock: SimulatedClock,
     state: Mutex<Weather>,
 }
 
@@ -41,6 +50,10 @@ struct Weather {
     random: u64,
     calls: u64,
     dead: bool,
+    /// Changes that are not answered, and until when.
+    unanswered: BTreeMap<(&'static str, String), Timestamp>,
+    /// Objects that will be there at some time, unless something else has their name by then.
+    late: Vec<(Timestamp, String, Vec<u8>)>,
     /// Changes that the loss of power may undo: what was there before, and absent if nothing was.
     unsettled: BTreeMap<String, Option<Vec<u8>>>,
 }
@@ -69,11 +82,14 @@ impl Faulty {
         Faulty {
             inner,
             before_call: None,
+            clock: SimulatedClock::default(),
             state: Mutex::new(Weather {
                 random: faults.seed,
                 faults,
                 calls: 0,
                 dead: false,
+                unanswered: BTreeMap::new(),
+                late: Vec::new(),
                 unsettled: BTreeMap::new(),
             }),
         }
@@ -84,6 +100,20 @@ impl Faulty {
     pub fn before_each_call(mut self, hook: BeforeCall) -> Self {
         self.before_call = Some(hook);
         self
+    }
+
+    /// With the time by which it is slow; nothing passes unless somebody lets it.
+    #[must_use]
+    pub fn with_clock(mut self, clock: SimulatedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Whether a change waits for its answer.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        let now = self.clock.now();
+        self.lock().unanswered.values().any(|until| *until > now)
     }
 
     /// Other faults from here on. The random numbers go on as they are.
@@ -106,6 +136,7 @@ impl Faulty {
         let mut state = self.lock();
         state.dead = false;
         state.faults.dies_at_call = None;
+        state.unanswered.clear();
         for (name, before) in std::mem::take(&mut state.unsettled) {
             if state.chance(500) {
                 continue;
@@ -127,7 +158,60 @@ impl Faulty {
         if let Some(hook) = &self.before_call {
             hook(action, name);
         }
+        self.land();
         self.lock().fate(bytes as u64)
+    }
+
+    /// The same for a change, which may be slow; `made` is what it makes, if nothing is there.
+    fn fate_of_change(
+        &self,
+        action: &'static str,
+        name: &str,
+        bytes: usize,
+        made: Option<&[u8]>,
+    ) -> Fate {
+        let fate = self.fate(action, name, bytes);
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let call = (action, name.to_owned());
+        match state.unanswered.get(&call) {
+            Some(until) if *until > now => return Fate::FailsBefore(ErrorKind::Unavailable),
+            Some(_) => {
+                state.unanswered.remove(&call);
+                return fate;
+            }
+            None => {}
+        }
+        let slow = state.faults.slow_per_mille;
+        if fate != Fate::Good || !state.chance(slow) {
+            return fate;
+        }
+        let longest = state.faults.latency.as_nanos() as u64;
+        let until = Timestamp(now.0 + 1 + state.draw() % longest.max(1));
+        state.unanswered.insert(call, until);
+        match (state.draw() % 3, made) {
+            (0, _) => return Fate::FailsAfter(ErrorKind::Unavailable),
+            (1, Some(made)) => state.late.push((until, name.to_owned(), made.to_vec())),
+            _ => {}
+        }
+        Fate::FailsBefore(ErrorKind::Unavailable)
+    }
+
+    /// What was to be there by now is.
+    fn land(&self) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let late = std::mem::take(&mut state.late);
+        let (due, late) = late.into_iter().partition(|(due, ..)| *due <= now);
+        state.late = late;
+        drop(state);
+        let due: Vec<(Timestamp, String, Vec<u8>)> = due;
+        for (_, name, bytes) in due {
+            // An error is of a name that nobody could have.
+            if let Ok(Created::New) = self.inner.create(&name, &bytes) {
+                self.unsettle(&name, None);
+            }
+        }
     }
 
     fn error(&self, action: &'static str, name: &str, kind: ErrorKind) -> StorageError {
@@ -177,15 +261,16 @@ impl Faulty {
         }
     }
 
-    /// A call that changes an object.
+    /// A call that changes an object; `made` is what it makes, if nothing is there.
     fn change<T>(
         &self,
         action: &'static str,
         name: &str,
         bytes: usize,
+        made: Option<&[u8]>,
         call: impl FnOnce() -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        match self.fate(action, name, bytes) {
+        match self.fate_of_change(action, name, bytes, made) {
             Fate::Good => {
                 let result = call()?;
                 self.settle(name);
@@ -233,12 +318,16 @@ impl Weather {
     }
 
     fn chance(&mut self, per_mille: u32) -> bool {
+        self.draw() % 1000 < u64::from(per_mille)
+    }
+
+    fn draw(&mut self) -> u64 {
         // SplitMix64 (Steele, Lea, Flood 2014)
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % 1000 < u64::from(per_mille)
+        mixed ^ (mixed >> 31)
     }
 }
 
@@ -248,7 +337,7 @@ impl Storage for Faulty {
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Created, StorageError> {
-        self.change("create", name, bytes.len(), || {
+        self.change("create", name, bytes.len(), Some(bytes), || {
             self.inner.create(name, bytes)
         })
     }
@@ -267,7 +356,7 @@ impl Storage for Faulty {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
-        self.change("replace", name, bytes.len(), || {
+        self.change("replace", name, bytes.len(), None, || {
             self.inner.replace(name, bytes)
         })
     }
@@ -330,7 +419,7 @@ impl Upload for FaultyUpload<'_> {
 
     fn finish(self: Box<Self>) -> Result<(), StorageError> {
         let faulty = self.faulty;
-        faulty.change("create", &self.name, 0, || {
+        faulty.change("create", &self.name, 0, Some(&self.bytes), || {
             let mut upload = faulty.inner.upload(&self.name)?;
             upload.write(&self.bytes)?;
             upload.finish()

@@ -41,6 +41,9 @@ const FAILING: u64 = 10;
 /// No life has more processes, unless something is wrong.
 const MOST: u64 = 100;
 
+/// How long it takes to read once, or to try again.
+pub(super) const MOMENT: Duration = Duration::from_millis(1);
+
 /// The calls of a process.
 type Calls = Arc<Mutex<Vec<Call>>>;
 
@@ -59,6 +62,8 @@ pub struct Life {
     random: Mutex<Random>,
     processes: AtomicU64,
     met: Arc<Mutex<Moments>>,
+    /// What processes take their time from, and the store its latency.
+    clock: SimulatedClock,
     /// Made processes have these fates, the first one first, instead of drawn ones.
     fates: Mutex<Vec<Fate>>,
 }
@@ -93,12 +98,15 @@ impl Life {
             seed,
             ..Faults::default()
         };
+        let clock = SimulatedClock::starting_at(testing::START);
+        let faulty = Faulty::new(Arc::new(memory.clone()), faults).with_clock(clock.clone());
         Arc::new(Life {
+            clock,
             judge: Mutex::new(Judge::new(case.clone())),
             disk: Disk::new(memory.clone(), Arc::clone(&nobody)),
             logs: LogDisk::new(Arc::clone(&nobody)),
             senders: World::new(nobody),
-            faulty: Arc::new(Faulty::new(Arc::new(memory.clone()), faults)),
+            faulty: Arc::new(faulty),
             memory,
             case,
             appender: Mutex::default(),
@@ -267,13 +275,14 @@ impl Life {
         let process = Arc::new(process);
         let weather = Arc::new(Mutex::new(self.weather(number)));
         self.faulty.set_faults(lock(&weather).clone());
-        let dying = Arc::clone(&process);
+        let (dying, clock) = (Arc::clone(&process), self.clock.clone());
         let failing = Arc::clone(&process);
         let outside = Outside {
             failure: Failure(Arc::new(move || failing.loses(Moment::SourceFails))),
             disk: self.disk.seen_by(Arc::clone(&process)),
-            senders: self.senders.seen_by(Arc::clone(&process)),
+            senders: self.senders.seen_by(Arc::clone(&process), &self.clock),
             death: Death(Arc::new(move || {
+                clock.advance(MOMENT);
                 if dying.meets(Moment::Reading) {
                     dying.die();
                 }
@@ -304,6 +313,7 @@ impl Life {
         }
         let listener = Reporter {
             listener: commits.listener(),
+            faulty: Arc::clone(&self.faulty),
             process: Arc::clone(&process),
         };
         let tries = 1 + self.below(4) as u32;
@@ -323,7 +333,7 @@ impl Life {
                 queued_bytes: self.case.limit_bytes,
                 ..Limits::default()
             },
-            clock: Arc::new(SimulatedClock::starting_at(testing::START)),
+            clock: Arc::new(self.clock.clone()),
             listener: Some(Arc::new(listener)),
             resume: Some(resume),
             simulation: Some(Simulation {
@@ -341,7 +351,11 @@ impl Life {
             panic!("the run does not end");
         };
         drop(run);
-        let failure = commits.failure();
+        self.ended(&outcome, commits.failure().as_deref(), &process)
+    }
+
+    /// How a process ended whose run ended so, and whose commits failed, if they did.
+    fn ended(&self, outcome: &Outcome, failure: Option<&str>, process: &Process) -> Ended {
         match outcome {
             // What a process that was taken over has not read, it has not left undone.
             Outcome::Completed if process.has_slept() => Ended::Early,
@@ -352,6 +366,7 @@ impl Life {
             }
             _ if process.is_dead() || process.has_slept() => Ended::Early,
             Outcome::Failed(failure) if failure.to_string().contains("injected") => Ended::Early,
+            Outcome::Completed if process.has_rival() && is_fenced(failure) => Ended::Early,
             Outcome::Completed => panic!("commits ended: {failure:?}"),
             Outcome::Failed(failure) => panic!("{failure}"),
         }
@@ -370,6 +385,12 @@ impl Life {
             seed,
             before_per_mille: self.below(60) as u32,
             after_per_mille: self.below(60) as u32,
+            slow_per_mille: if self.one_in(2) {
+                self.below(300) as u32
+            } else {
+                0
+            },
+            latency: Duration::from_millis(1 + self.below(60) as u64),
             space_bytes: self.one_in(3).then(|| 1000 + self.below(10_000) as u64),
             dies_at_call: None,
         }
@@ -430,6 +451,7 @@ impl Life {
                 owner.note(Moment::Full);
                 lock(&weather).space_bytes = None;
             }
+            life.clock.advance(MOMENT);
             if owner.one_in(4) {
                 life.faulty.set_faults(lock(&weather).clone());
             }
@@ -475,9 +497,15 @@ impl Life {
     }
 }
 
+/// Whether nothing is committed any more because another has taken over.
+fn is_fenced(failure: Option<&str>) -> bool {
+    failure.is_some_and(|failure| failure.contains("another process has taken over"))
+}
+
 /// Lets a process die between the reports of workers.
 struct Reporter {
     listener: Arc<dyn EpochListener>,
+    faulty: Arc<Faulty>,
     process: Arc<Process>,
 }
 
@@ -509,6 +537,9 @@ impl EpochListener for Reporter {
 
     fn epoch_ended(&self, epoch: Epoch, positions: Vec<SourcePosition>) {
         if !self.process.is_dead() {
+            if self.faulty.is_waited_for() {
+                self.process.note(Moment::Slow);
+            }
             self.listener.epoch_ended(epoch, positions);
         }
     }

@@ -59,11 +59,13 @@ pub enum Moment {
     SinkFails,
     /// 26: a worker panics, likewise.
     WorkerPanics,
+    /// 27: an epoch ends while the store has not answered for an earlier one.
+    Slow,
 }
 
 impl Moment {
     /// All of them.
-    pub const ALL: [Moment; 24] = [
+    pub const ALL: [Moment; 25] = [
         Moment::Taken,
         Moment::Acknowledging,
         Moment::Logging,
@@ -88,9 +90,10 @@ impl Moment {
         Moment::SourceFails,
         Moment::SinkFails,
         Moment::WorkerPanics,
+        Moment::Slow,
     ];
     /// Where a process may be made to die; more often where few processes come to.
-    pub const DEATHS: [Moment; 56] = [
+    pub const DEATHS: [Moment; 60] = [
         Moment::Reading,
         Moment::Reading,
         Moment::Reading,
@@ -110,6 +113,10 @@ impl Moment {
         Moment::WritingOutbox,
         Moment::WritingOutbox,
         Moment::WritingOutbox,
+        Moment::Reporting,
+        Moment::Reporting,
+        Moment::Committing,
+        Moment::Committing,
         Moment::Committing,
         Moment::Committing,
         Moment::Committing,
@@ -212,6 +219,8 @@ pub struct Process {
     dead: AtomicBool,
     /// Whether it has slept while another took over.
     slept: AtomicBool,
+    /// Whether another has tried to take over in vain, as far as it knew: what it had asked of a slow store may still happen.
+    has_rival: AtomicBool,
     fate: Mutex<(Option<Fate>, Random)>,
     /// Whether parts of it fail.
     is_weak: bool,
@@ -249,6 +258,7 @@ impl Process {
             number,
             dead: AtomicBool::new(false),
             slept: AtomicBool::new(false),
+            has_rival: AtomicBool::new(false),
             fate: Mutex::new((fate, random)),
             is_weak,
             sleep,
@@ -266,6 +276,12 @@ impl Process {
     #[must_use]
     pub fn has_slept(&self) -> bool {
         self.slept.load(Ordering::SeqCst)
+    }
+
+    /// Whether another may still take over, which has given up.
+    #[must_use]
+    pub fn has_rival(&self) -> bool {
+        self.has_rival.load(Ordering::SeqCst)
     }
 
     /// Kills it.
@@ -295,6 +311,8 @@ impl Process {
                 if sleep() {
                     self.note(Moment::Sleeping);
                     self.slept.store(true, Ordering::SeqCst);
+                } else {
+                    self.has_rival.store(true, Ordering::SeqCst);
                 }
                 false
             }

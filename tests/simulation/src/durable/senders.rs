@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wallaroo::ConnectorError;
 use wallaroo::testing::durable::simulated::{Senders, Sent, SimulatedInput};
-use wallaroo_core::{Decoder, Format};
+use wallaroo_core::{Decoder, Format, SimulatedClock};
 
+use super::life::MOMENT;
 use super::process::{Moment, Process};
 use crate::build::node_name;
 use crate::input::{Asked, Item, Record, ask, partition_name};
@@ -23,6 +24,7 @@ pub type Acknowledged = BTreeMap<(usize, usize), u64>;
 pub struct World {
     acknowledged: Arc<Mutex<Acknowledged>>,
     process: Arc<Process>,
+    clock: SimulatedClock,
 }
 
 impl World {
@@ -32,14 +34,16 @@ impl World {
         World {
             acknowledged: Arc::default(),
             process,
+            clock: SimulatedClock::default(),
         }
     }
 
-    /// The same senders for another process.
+    /// The same senders for another process, and its clock.
     #[must_use]
-    pub fn seen_by(&self, process: Arc<Process>) -> Self {
+    pub fn seen_by(&self, process: Arc<Process>, clock: &SimulatedClock) -> Self {
         World {
             process,
+            clock: clock.clone(),
             ..self.clone()
         }
     }
@@ -105,6 +109,7 @@ struct Sending {
 
 impl Senders for Sending {
     fn send(&mut self) -> Result<Option<Sent>, ConnectorError> {
+        self.world.clock.advance(MOMENT);
         let process = &self.world.process;
         if process.meets(Moment::Reading) {
             process.die();

@@ -111,6 +111,45 @@ fn a_dead_process_does_nothing_more() {
 }
 
 #[test]
+fn a_slow_change_is_not_answered_before_its_time() {
+    let (mut at_once, mut late, mut when_asked) = (0, 0, 0);
+    for seed in 0..60 {
+        let (memory, faulty) = faulty(Faults {
+            seed,
+            slow_per_mille: 1000,
+            latency: Duration::from_millis(10),
+            ..Faults::default()
+        });
+        let clock = SimulatedClock::default();
+        let faulty = faulty.with_clock(clock.clone());
+        let is_there = || memory.objects().contains_key("log/1");
+        let error = faulty
+            .create("log/1", b"1")
+            .expect_err("there is no answer");
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+        faulty
+            .create("log/1", b"1")
+            .expect_err("nothing has passed");
+        assert!(faulty.is_waited_for());
+        let before = is_there();
+        clock.advance(Duration::from_millis(10));
+        assert!(!faulty.is_waited_for());
+        faulty.list("other/").expect("it answers");
+        match (before, is_there()) {
+            (true, _) => at_once += 1,
+            (false, true) => late += 1,
+            (false, false) => when_asked += 1,
+        }
+        faulty.create("log/1", b"1").expect("it is answered");
+        assert!(is_there());
+    }
+    assert!(
+        at_once > 5 && late > 5 && when_asked > 5,
+        "{at_once} {late} {when_asked}"
+    );
+}
+
+#[test]
 fn the_hook_sees_every_call() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);

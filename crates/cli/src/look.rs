@@ -79,21 +79,16 @@ impl Look {
 
     /// The numbers of kept commits.
     pub(crate) fn kept(&self) -> Result<Vec<u64>, StoreError> {
-        let commits = self.inspector.commits()?;
-        Ok(commits
-            .iter()
-            .filter(|listed| listed.is_kept)
-            .map(|listed| listed.number)
-            .collect())
+        self.inspector.kept()
     }
 
     /// Everything that is kept, or the part of one commit, with what is wrong with it.
     pub(crate) fn verify(&self, number: Option<u64>) -> Result<Vec<Verified>, StoreError> {
-        if let Some(number) = number {
+        if let Some(number) = number
+            && !self.kept()?.contains(&number)
+        {
             self.inspector.commit(Some(number))?;
-            if !self.kept()?.contains(&number) {
-                return Err(self.not_kept(number));
-            }
+            return Err(self.not_kept(number));
         }
         let mut verified = self.inspector.verify()?;
         if let Some(number) = number {

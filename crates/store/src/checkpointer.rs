@@ -25,7 +25,8 @@ use crate::log::record;
 use crate::object_name::{ObjectKind, ObjectName};
 use crate::storage::{Storage, StorageError};
 
-/// How many records of the log [`Store::trim`] leaves, beside those of kept commits: for people who look back.
+/// How many records of the log [`Store::trim`] leaves, beside those of kept commits: for people who look back. A check of the store
+/// expects them.
 pub const KEPT_RECORDS: u64 = 100;
 
 /// A store that this process owns.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::application::{self, Application};
+use crate::checkpointer::KEPT_RECORDS;
 use crate::commit::Commit;
 use crate::error::StoreError;
 use crate::loader::Loader;
@@ -138,8 +139,11 @@ impl Inspector {
         Ok(commits)
     }
 
-    /// The numbers of kept commits, newest first.
-    fn kept(&self) -> Result<Vec<u64>, StoreError> {
+    /// The numbers of kept commits, newest first: as the newest record and savepoints say, also if their own records are gone.
+    ///
+    /// # Errors
+    /// When a savepoint or the newest record cannot be read.
+    pub fn kept(&self) -> Result<Vec<u64>, StoreError> {
         let mut kept = Vec::new();
         if let Some(&newest) = self.log.numbers()?.last()
             && let Some(found) = self.log.read(newest)?
@@ -200,14 +204,21 @@ impl Inspector {
     /// When the storage cannot be listed. What is wrong with an object is in the result.
     pub fn verify(&self) -> Result<Vec<Verified>, StoreError> {
         let mut verified = self.verify_log()?;
+        let kept = self.kept()?;
+        for number in self.missing_numbers()? {
+            let is_kept = kept.contains(&number).then_some(number);
+            let by = format!("record {}", number + 1);
+            verified.push(self.missing_record(number, is_kept, by));
+        }
         let mut seen: Vec<Verified> = Vec::new();
-        for number in self.kept()? {
+        for number in kept {
             let Ok((_, commit)) = self.commit(Some(number)) else {
                 if !verified
                     .iter()
                     .any(|found| found.object == record::name(number))
                 {
-                    verified.push(self.missing_record(number));
+                    let by = "a later commit, or a savepoint,".to_owned();
+                    verified.push(self.missing_record(number, Some(number), by));
                 }
                 continue;
             };
@@ -264,14 +275,35 @@ impl Inspector {
         Ok(verified)
     }
 
-    fn missing_record(&self, number: u64) -> Verified {
+    /// Numbers without a record among those that nobody trims. What an application trims meanwhile is not among them.
+    fn missing_numbers(&self) -> Result<Vec<u64>, StoreError> {
+        let mut missing = Vec::new();
+        for look in 0..2 {
+            let numbers = self.log.numbers()?;
+            let last = numbers.last().copied().unwrap_or(0);
+            let untrimmed = last.saturating_sub(KEPT_RECORDS - 1).max(1)..=last;
+            let is_there = |number: &u64| numbers.binary_search(number).is_ok();
+            if look == 0 {
+                missing = untrimmed.filter(|number| !is_there(number)).collect();
+            } else {
+                // A list that was made while records were deleted and made may be of neither moment.
+                missing.retain(|number| untrimmed.contains(number) && !is_there(number));
+            }
+            if missing.is_empty() {
+                break;
+            }
+        }
+        Ok(missing)
+    }
+
+    fn missing_record(&self, number: u64, commit: Option<u64>, named_by: String) -> Verified {
         Verified {
             object: record::name(number),
             bytes: 0,
-            commits: vec![number],
+            commits: Vec::from_iter(commit),
             result: Err(StoreError::Missing {
                 object: record::name(number),
-                named_by: "a later commit, or a savepoint,".to_owned(),
+                named_by,
                 place: self.storage.place().to_owned(),
             }),
         }

@@ -78,6 +78,38 @@ fn going_back_behind_a_sink_is_refused_and_changes_nothing() {
     );
 }
 
+/// The record that a savepoint names, and that of the newest commit.
+#[test]
+fn a_start_from_a_deleted_record_is_refused_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, store) = (directory.path(), store(directory.path()));
+    count(path, store.clone().savepoint("new"), 3).unwrap();
+    count(path, store.clone().savepoint("three"), 3).unwrap();
+    count(path, store.clone(), 5).unwrap();
+    let log = path.join("store").join("log");
+    let savepoint = std::fs::read_to_string(path.join("store/savepoints/three.json")).unwrap();
+    let savepoint: serde_json::Value = serde_json::from_str(&savepoint).unwrap();
+    let named = format!("{:020}", savepoint["number"].as_u64().unwrap());
+    std::fs::remove_file(log.join(&named)).unwrap();
+    let names = || {
+        let entries = std::fs::read_dir(&log).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+
+    let back = store.clone().from("three").reset_sink("rows");
+    let error = count(path, back, 4).expect_err("its record is gone");
+    assert_eq!(error.code(), Code::StoreMissing);
+    let text = format!("\"log/{named}\"");
+    assert!(error.to_string().contains(&text), "{error}");
+    assert!(error.to_string().contains("savepoint \"three\""), "{error}");
+    assert_eq!((names(), rows(path)), (before, vec![1, 2, 3, 4, 5]));
+    count(path, store, 6).unwrap();
+    assert_eq!(rows(path), [1, 2, 3, 4, 5, 6]);
+}
+
 #[test]
 fn a_store_belongs_to_one_application() {
     let directory = tempfile::tempdir().unwrap();

@@ -285,6 +285,29 @@ fn a_damaged_record_of_the_log_is_told() {
     );
 }
 
+/// Of the records that are not trimmed, whether a kept commit needs them or not.
+#[test]
+fn a_deleted_record_of_the_log_is_told() {
+    let (directory, application) = running();
+    for (number, needed_by) in [(2, vec![]), (3, vec![3]), (4, vec![4])] {
+        let record = format!("log/{number:020}");
+        let path = application.path.join(&record);
+        let bytes = fs::read(&path).expect("is there");
+        fs::remove_file(&path).expect("is there");
+        let found = (record, "WAL-0703".to_owned(), needed_by);
+        assert_eq!(
+            found_damage(directory.path(), &[]),
+            (1, vec![found.clone()])
+        );
+        if number > 2 {
+            let said = found_damage(directory.path(), &[&number.to_string()]);
+            assert_eq!(said, (1, vec![found]));
+        }
+        fs::write(&path, bytes).expect("can be written");
+    }
+    assert_eq!(found_damage(directory.path(), &[]), (0, vec![]));
+}
+
 #[test]
 fn a_commit_that_is_not_kept_is_no_damage() {
     let (directory, mut application) = running();

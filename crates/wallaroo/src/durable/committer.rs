@@ -11,7 +11,7 @@ use std::time::Duration;
 use wallaroo_core::{Code, ConnectorError, Messages, Publisher, Rows};
 use wallaroo_engine::{Failure, SourcePosition};
 use wallaroo_state::StateChanges;
-use wallaroo_store::checkpointer::CommitError;
+use wallaroo_store::checkpointer::{CommitError, KEPT_RECORDS};
 use wallaroo_store::commit::{self, Commit, PlanIdentity, SinkState};
 use wallaroo_store::compaction;
 use wallaroo_store::lock::Lock;
@@ -30,8 +30,6 @@ use super::stored::Stored;
 /// After so many commits what nobody needs is looked for and deleted. With three kept commits what a merge has replaced is gone
 /// after seven at the latest; before, it is up to half of what is stored.
 const COLLECT_EVERY: u64 = 4;
-/// Records of the log that are left for people to look at.
-const RECORDS: u64 = 100;
 
 /// Why an epoch is not yet committed and published.
 #[derive(Debug)]
@@ -513,7 +511,7 @@ impl Committer {
         let merged = self.merges.protected();
         let protected: BTreeSet<String> = written.chain(read).chain(merged).collect();
         self.store.collect_garbage(&protected)?;
-        self.store.trim(RECORDS)?;
+        self.store.trim(KEPT_RECORDS)?;
         Ok(())
     }
 

@@ -188,7 +188,8 @@ pub struct NodeStatus {
 pub struct StateStatus {
     /// Its name.
     pub name: String,
-    /// Keys whose objects are in memory. After a restart those are loaded as messages come for their key groups.
+    /// Keys whose objects are in memory. After a restart those are loaded as messages come for their key groups,
+    /// and when there is nothing else to do.
     pub keys: u64,
     /// Bytes of memory of the keys and objects, without what objects own on the heap. None if that would be nearly
     /// everything, as in Python, or nothing is known yet.

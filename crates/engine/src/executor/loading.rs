@@ -132,7 +132,9 @@ impl Executor {
                 .and_then(|loading| loading.left.last())
             {
                 let group = *group;
-                return table.load(group, now).map(|()| true);
+                table.load(group, now)?;
+                self.show_sizes();
+                return Ok(true);
             }
         }
         Ok(false)

@@ -4,6 +4,7 @@ mod gated;
 mod idle;
 mod image;
 mod pace;
+mod loading;
 mod recovering;
 mod sending;
 mod slow;

@@ -12,6 +12,7 @@ use support::{Ended, Running, path, program, run};
 const STOCKS: &str = env!("CARGO_BIN_EXE_stocks");
 const LIMITER: &str = env!("CARGO_BIN_EXE_rate_limiter");
 const FAULTY: &str = env!("CARGO_BIN_EXE_faulty");
+const UNKEYED: &str = env!("CARGO_BIN_EXE_unkeyed");
 
 const REQUEST: &str = "{\"user\":\"ann\",\"time\":1.0,\"path\":\"/\"}\n";
 const DECISION: &str = "{\"user\":\"ann\",\"time\":1.0,\"path\":\"/\",\"allowed\":true}\n";
@@ -90,6 +91,32 @@ fn with_the_log_off_the_standard_error_is_empty() {
         (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
         (Some(0), DECISION, "")
     );
+}
+
+/// The warning was said while the pipeline was built, before there was a log, and so nobody ever saw it.
+#[test]
+fn a_state_without_a_key_is_warned_of_once() {
+    let ended = run(&mut program(UNKEYED));
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "1\n3\n6\n"));
+    let is_warning = |line: &&str| line.contains(" WARN ");
+    let warnings: Vec<&str> = ended.stderr.lines().filter(is_warning).collect();
+    let [warning] = warnings.as_slice() else {
+        panic!("{}", ended.stderr);
+    };
+    for part in [
+        "a stage with state has no key_by before it: all messages share one state object",
+        "stage=\"add\"",
+        "state=\"sums\"",
+        "location=examples/tests/programs/unkeyed.rs:14",
+    ] {
+        assert!(warning.contains(part), "{warning}");
+    }
+}
+
+#[test]
+fn a_state_without_a_key_is_not_warned_of_when_only_errors_are_wanted() {
+    let ended = run(program(UNKEYED).args(["--log", "error"]));
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]

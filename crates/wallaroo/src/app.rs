@@ -167,14 +167,17 @@ impl App {
         options: Options,
         host: Option<Arc<dyn HostRuntime>>,
     ) -> Result<(Running, Body), Error> {
+        let built = self.build();
+        built.program.plan.check()?;
+        built.warn();
         let Built {
             program,
             senders,
             durability,
-        } = self.build();
+            unkeyed: _,
+        } = built;
         let mut engine = options.engine();
         engine.host = host;
-        program.plan.check()?;
         let plan = program.plan.clone();
         let Some(store) = &options.store else {
             let (run, body) = Run::prepare(program, engine)?;

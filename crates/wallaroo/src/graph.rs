@@ -44,6 +44,8 @@ pub(crate) struct GraphNode {
     pub(crate) inputs: Vec<GraphPort>,
     pub(crate) code: NodeCode,
     pub(crate) state: Option<StateTable>,
+    /// A stage with state whose stream had no key when the user added it.
+    pub(crate) is_unkeyed: bool,
     pub(crate) sender: Option<AnySender>,
     /// Tells the source that the application has a store.
     pub(crate) durability: Option<SourceDurability>,
@@ -96,6 +98,7 @@ impl GraphNode {
             inputs,
             code,
             state: None,
+            is_unkeyed: false,
             sender: None,
             durability: None,
             copiers: Mutex::default(),
@@ -128,6 +131,7 @@ impl GraphNode {
             inputs,
             code: self.code.clone(),
             state: self.state.clone(),
+            is_unkeyed: self.is_unkeyed,
             sender: self.sender.clone(),
             durability: self.durability.clone(),
             copiers: Mutex::new(unpoisoned(&self.copiers).clone()),
@@ -178,6 +182,23 @@ pub(crate) struct Built {
     pub(crate) program: Program,
     pub(crate) senders: BTreeMap<String, AnySender>,
     pub(crate) durability: BTreeMap<String, SourceDurability>,
+    /// Stages with state that have no key, by their place in the plan.
+    pub(crate) unkeyed: Vec<NodeId>,
+}
+
+impl Built {
+    /// Warns of stages with state that have no key: it is rarely meant, and makes one worker do all the work. Said when the
+    /// application is launched, because a log is set up after pipelines are built.
+    pub(crate) fn warn(&self) {
+        for id in &self.unkeyed {
+            let node = self.program.plan.node(*id);
+            let NodeKind::State { state, .. } = &node.kind else {
+                continue;
+            };
+            tracing::warn!(stage = node.name, state, location = %node.location,
+                "a stage with state has no key_by before it: all messages share one state object");
+        }
+    }
 }
 
 /// Turns the nodes behind the ends of all pipelines into a program.
@@ -195,6 +216,7 @@ pub(crate) fn program(application: &str, ends: &[Arc<GraphNode>]) -> Built {
         },
         senders: BTreeMap::new(),
         durability: BTreeMap::new(),
+        unkeyed: Vec::new(),
         numbers: BTreeMap::new(),
         shared_letters: BTreeMap::new(),
     };
@@ -208,6 +230,7 @@ pub(crate) fn program(application: &str, ends: &[Arc<GraphNode>]) -> Built {
         program: builder.program,
         senders: builder.senders,
         durability: builder.durability,
+        unkeyed: builder.unkeyed,
     }
 }
 
@@ -225,6 +248,7 @@ struct Builder {
     program: Program,
     senders: BTreeMap<String, AnySender>,
     durability: BTreeMap<String, SourceDurability>,
+    unkeyed: Vec<NodeId>,
     numbers: BTreeMap<*const GraphNode, NodeId>,
     /// Sinks of the dead letters of several nodes, by name; they come after all of them.
     shared_letters: BTreeMap<String, (DeadLetterSink, Vec<Port>)>,
@@ -262,6 +286,9 @@ impl Builder {
                 .states
                 .entry(state.clone())
                 .or_insert_with(|| Arc::clone(table));
+        }
+        if node.is_unkeyed {
+            self.unkeyed.push(id);
         }
         if let Some(sender) = &node.sender {
             self.senders.insert(name.clone(), Arc::clone(sender));

@@ -211,11 +211,11 @@ impl<T: Message> Stream<T> {
         location: Location,
         code: NodeCode,
     ) -> Stream<O> {
-        let stream = if self.keyed {
-            self
-        } else {
-            tracing::warn!(state = state.name(), %location, "a stage with state has no key_by before it: all messages share one state object");
+        let is_unkeyed = !self.keyed;
+        let stream = if is_unkeyed {
             self.collect_at(location.clone())
+        } else {
+            self
         };
         let kind = NodeKind::State {
             state: state.name().to_owned(),
@@ -223,6 +223,7 @@ impl<T: Message> Stream<T> {
         };
         let mut node = GraphNode::new(kind, name, location, vec![stream.port], code);
         node.state = Some((state.name().to_owned(), state.table()));
+        node.is_unkeyed = is_unkeyed;
         Stream::from(node, true)
     }
 

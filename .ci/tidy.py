@@ -45,6 +45,13 @@ def check_links(name, text):
 
 bad, linked = [], set()
 os.chdir(pathlib.Path(__file__).parent.parent)
+inner = pathlib.Path(".ci/inner-clippy.toml").read_text()  # clippy reads one file only, so it repeats that of the workspace
+for line in pathlib.Path("clippy.toml").read_text().splitlines():
+    if line.strip() not in inner:
+        bad.append(f".ci/inner-clippy.toml: without {line.strip()!r} of clippy.toml; repeat it there")
+for crate in ["core", "state", "engine"]:
+    if os.path.realpath(f"crates/{crate}/clippy.toml") != os.path.realpath(".ci/inner-clippy.toml"):
+        bad.append(f"crates/{crate}/clippy.toml: is not a link to .ci/inner-clippy.toml; make it one")
 listed = subprocess.check_output(["git", "ls-files", "-coz", "--exclude-standard"], text=True).split("\0")
 files = {name for name in listed if os.path.isfile(name)}  # a deleted file stays listed until it is staged
 for name in sorted(files):

@@ -6,6 +6,10 @@
 //! runs of each in turns; two sizes of message: 24 bytes without heap parts, and the same with a text of eight letters.
 //! Run: `cargo run --release -p wallaroo-engine --example exchange_forms` (Linux: it reads `/proc`).
 #![allow(clippy::print_stdout, reason = "a benchmark prints its numbers")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark asks the system what it has cost"
+)]
 
 use std::cell::Cell;
 use std::io::Write;

@@ -167,6 +167,7 @@ fn run_here(
 }
 
 /// The one place of this crate that starts threads of its own; timely starts the workers.
+#[expect(clippy::disallowed_types, reason = "this is that place")]
 pub(crate) fn spawn(
     name: &str,
     run: impl FnOnce() + Send + 'static,

@@ -5,6 +5,10 @@
 //! Prints the median of seven rounds in nanoseconds per record, and the ratio.
 //! Run: `cargo run --release -p wallaroo-state --example index_speed`.
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "it compares with an ordinary hash map"
+)]
 #![allow(clippy::print_stdout, reason = "a benchmark prints its numbers")]
 
 use std::hint::black_box;

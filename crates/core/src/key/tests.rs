@@ -4,7 +4,7 @@
 //! - The vectors are data of the format: a test that disagrees with them is wrong, or a new version was made.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -240,8 +240,8 @@ fn different_kinds_are_different_keys() {
         &("a", "bc"),
         &u64::MAX,
     ];
-    let stored: HashSet<StoredKey> = keys.iter().map(|key| key.to_stored().unwrap()).collect();
-    let hashes: HashSet<KeyHash> = keys.iter().map(|key| key.hash()).collect();
+    let stored: BTreeSet<StoredKey> = keys.iter().map(|key| key.to_stored().unwrap()).collect();
+    let hashes: BTreeSet<KeyHash> = keys.iter().map(|key| key.hash()).collect();
     assert_eq!((stored.len(), hashes.len()), (keys.len(), keys.len()));
     for key in keys {
         assert_eq!(
@@ -443,7 +443,7 @@ fn check_spread(hashes: &[KeyHash]) {
         "chi-square {chi_square}"
     );
 
-    let low: HashSet<u32> = hashes.iter().map(|hash| hash.low()).collect();
+    let low: BTreeSet<u32> = hashes.iter().map(|hash| hash.low()).collect();
     let collisions = (hashes.len() - low.len()) as f64;
     let birthday = total * total / 2.0 / f64::from(u32::MAX);
     assert!(

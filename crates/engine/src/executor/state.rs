@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+#[expect(clippy::disallowed_types, reason = "what comes out of them is sorted")]
 use hashbrown::{HashMap, HashSet};
 use wallaroo_core::{
     Key, KeyError, KeyGroupCount, NodeId, NodeKind, OnError, StoredKey, Timestamp,
@@ -182,6 +183,7 @@ impl Table {
     }
 
     /// Gives back the slots that were created in a call and are not among the slots it has handled.
+    #[expect(clippy::disallowed_types, reason = "what comes out of it is sorted")]
     fn undo_created(&mut self, handled: &[Slot]) {
         let mut created: HashSet<Slot> = self.index.created().iter().copied().collect();
         for slot in handled {
@@ -491,6 +493,7 @@ impl Executor {
     }
 
     /// Releases forgotten slots, except those that a later message of the call has used again.
+    #[expect(clippy::disallowed_types, reason = "what comes out of it is sorted")]
     fn release_forgotten(
         &mut self,
         table: usize,

@@ -289,7 +289,7 @@ fn an_integer_and_a_string_with_one_hash_are_told_apart() {
 fn keys_with_equal_low_halves_are_told_apart() {
     // Two integers whose hashes share the low half and the group, found by search over 2^24 integers.
     let groups = KeyGroupCount::new(1).unwrap();
-    let mut seen = std::collections::HashMap::new();
+    let mut seen = BTreeMap::new();
     let (a, b) = (0_u32..1 << 24)
         .find_map(|number| {
             seen.insert(number.hash().low(), number)

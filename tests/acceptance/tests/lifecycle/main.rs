@@ -2,6 +2,7 @@
 
 mod building;
 mod draining;
+mod embedding;
 mod idle_readers;
 mod memory;
 mod rescaling;

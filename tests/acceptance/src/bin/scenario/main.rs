@@ -10,6 +10,7 @@ mod acknowledged;
 mod blocked_sink;
 mod client;
 mod diamond;
+mod embedded;
 mod expansion;
 mod hot_key;
 mod idle_source;
@@ -32,6 +33,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if std::env::var_os(signals::ADDRESS).is_some() {
         return signals::run();
+    }
+    if std::env::var_os(embedded::DIRECTORY).is_some() {
+        return embedded::run();
     }
     if std::env::var_os(acknowledged::ADDRESS).is_some() {
         return acknowledged::run();

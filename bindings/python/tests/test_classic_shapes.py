@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from running import Receiver, free_port, send, wait_until
 from test_classic import PROGRAMS, original
+from wallaroo import App, InvalidError, classic, testing
+from wallaroo.classic import _runner
 
 LETTERS = [(number, f"s{number % 3}") for number in range(30)]
 
@@ -115,3 +118,81 @@ def test_a_tool_of_a_program_imports_what_the_original_had(tmp_path: Path) -> No
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.stderr == ""
     assert ended.stdout == "wallaroo.classic s.0 s.1 [('state1', None)] s.1 state2\n"
+
+
+# Pipelines that only the original allows.
+
+
+class Numbers:
+    """A generator whose messages a test gives in its place."""
+
+    def initial_value(self):
+        return None
+
+    def apply(self, value):
+        return None
+
+
+class Count:
+    value = 0
+
+
+def numbers(name: str) -> classic.Pipeline:
+    return classic.source(name, classic.GenSourceConfig(name, Numbers()))
+
+
+@classic.key_extractor
+def parity(number):
+    return number % 2
+
+
+@classic.state_computation(name="count", state=Count)
+def count(number, state):
+    state.value += 1
+    return number, state.value
+
+
+@classic.encoder
+def shown(message):
+    return str(message)
+
+
+@classic.computation(name="same")
+def same(data):
+    return data
+
+
+def lowered(pipeline: classic.Pipeline) -> App:
+    sink = classic.TCPSinkConfig("127.0.0.1", "7002", shown)
+    return _runner.lower(classic.build_application("app", pipeline.to_sink(sink)), ModuleType("program"))
+
+
+def test_behind_a_merge_messages_without_key_have_one_of_their_own() -> None:
+    """In the original a key goes with its message, and those of a source have the key of the source until ``key_by``."""
+    given = {"with": [1, 2, 3, 4], "without": [5, 6, 7, 8]}
+    expected = ["(1, 1)", "(2, 1)", "(3, 2)", "(4, 2)", "(5, 1)", "(6, 2)", "(7, 3)", "(8, 4)"]
+    keyed = numbers("with").key_by(parity).to(same)
+    for pipeline in (keyed.merge(numbers("without")), numbers("without").merge(keyed)):
+        assert sorted(testing.run(lowered(pipeline.to(count)), given).sink("sink")) == expected
+    twice = numbers("other").merge(keyed.merge(numbers("without")).to(same))
+    assert sorted(testing.run(lowered(twice.to(count)), given).sink("sink")) == expected
+
+
+def test_a_key_extractor_just_before_a_merge_must_be_on_both_sides_as_in_the_original() -> None:
+    for one, other in [("a", "b"), ("b", "a")]:
+        sides = {"a": numbers("a").key_by(parity), "b": numbers("b")}
+        with pytest.raises(InvalidError, match="ends with key_by or collect can only be merged with another such"):
+            lowered(sides[one].merge(sides[other]))
+
+
+@pytest.mark.parametrize("name", ["a = b", "line\nbreak", "", "x" * 300, "é" * 200])
+def test_a_computation_may_have_any_name(name: str) -> None:
+    computation = classic.state_computation(name=name, state=Count)(lambda number, _: number)
+    app = lowered(numbers("numbers").to(computation).to(computation))
+    assert testing.run(app, {"numbers": [1]}).sink("sink") == ["1"]
+
+
+def test_a_decoder_without_header_is_refused() -> None:
+    source = classic.TCPSourceConfig("numbers", "127.0.0.1", "7010", classic.decoder(0, ">I")(bytes))
+    with pytest.raises(InvalidError, match="the source 'numbers' has a header of 0 bytes; it must have at least one"):
+        lowered(classic.source("numbers", source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -108,6 +109,12 @@ def lower(topology: Any, module: ModuleType) -> App:
     return App(name, *lowering.ends)
 
 
+_KEYS = {"key_by", "collect"}
+#: A name has 1 to 255 bytes, with those of a number behind it, and none of these characters. The original took any.
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f=]")
+_LONGEST_NAME = 200
+
+
 class _Lowering:
     def __init__(self, stages: list[list[Any]], edges: list[list[int]], module: ModuleType) -> None:
         self.stages = stages
@@ -122,16 +129,32 @@ class _Lowering:
 
     def node(self, at: int) -> Pipeline[Any] | None:
         """The pipeline at the end of a list of stages; none behind a sink."""
-        before = [self.node(edge) for edge in self.edges[at]]
-        pipeline: Pipeline[Any] | None = None
-        if before:
-            left, right = before
-            assert left is not None
-            assert right is not None
-            pipeline = self._placed(left.merge(right))
+        pipeline = self._merged(*self.edges[at]) if self.edges[at] else None
         for stage in self.stages[at]:
             pipeline = self.stage(pipeline, stage)
         return pipeline
+
+    def _merged(self, left: int, right: int) -> Pipeline[Any]:
+        if self._ends_with_key(left) != self._ends_with_key(right):
+            message = (
+                "a pipeline that ends with key_by or collect can only be merged with another such; put key_by after the merge"
+            )
+            raise InvalidError(message)
+        is_keyed = self._is_keyed(left) or self._is_keyed(right)
+        sides = []
+        for at in (left, right):
+            side = self.node(at)
+            assert side is not None
+            # In the original the messages of a source have one key until a key extractor gives them theirs.
+            sides.append(self._placed(side.collect()) if is_keyed and not self._is_keyed(at) else side)
+        return self._placed(sides[0].merge(sides[1]))
+
+    def _is_keyed(self, at: int) -> bool:
+        return any(stage[0] in _KEYS for stage in self.stages[at]) or any(self._is_keyed(edge) for edge in self.edges[at])
+
+    def _ends_with_key(self, at: int) -> bool:
+        stages = self.stages[at]
+        return stages[-1][0] in _KEYS if stages else all(self._ends_with_key(edge) for edge in self.edges[at])
 
     def stage(self, before: Pipeline[Any] | None, stage: tuple[Any, ...]) -> Pipeline[Any] | None:
         kind = stage[0]
@@ -150,6 +173,8 @@ class _Lowering:
         return known
 
     def name(self, wanted: str) -> str:
+        """A name for it that can be used here and is its own."""
+        wanted = _NOT_IN_NAMES.sub("_", wanted).encode(errors="replace")[:_LONGEST_NAME].decode(errors="ignore") or "unnamed"
         name, number = wanted, 2
         while name in self.names:
             name = f"{wanted} ({number})"
@@ -180,6 +205,10 @@ class _Lowering:
         if not is_valid:
             return self._placed(source_pipeline(name, []))
         decode = _function(decoder, "decode")
+        if decoder.header_length() < 1:
+            length = decoder.header_length()
+            message = f"the decoder of the source {name!r} has a header of {length} bytes; it must have at least one"
+            raise InvalidError(message)
         framed = framing(decoder)
         if framed is None:
             records = source_pipeline(name, Framed(host, int(port), decoder, max_size))

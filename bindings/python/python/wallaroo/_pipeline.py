@@ -365,9 +365,8 @@ class Pipeline(Generic[T]):
         Args:
             key: The name of a field, with dots for fields of fields; or a function that returns the key. A named field of JSON
                 and CSV is found in the raw bytes, without decoding them, where it is a ``str``, ``int`` or ``bool`` without a
-                default and no ``__post_init__`` can change it; else it is what the decoded message has. Of a name
-                that stands twice in one JSON object the first counts there. Keys are ``str``, ``bytes``, ``int``,
-                ``bool``, ``uuid.UUID``, and tuples of these; no floats.
+                default and no ``__post_init__`` can change it; else it is what the decoded message has. Keys are
+                ``str``, ``bytes``, ``int``, ``bool``, ``uuid.UUID``, and tuples of these; no floats.
 
         Raises:
             ValueError: The type of the messages has no such field.

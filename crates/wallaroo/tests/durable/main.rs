@@ -3,8 +3,8 @@
 mod gated;
 mod idle;
 mod image;
-mod pace;
 mod loading;
+mod pace;
 mod recovering;
 mod sending;
 mod slow;

@@ -91,3 +91,11 @@ def test_another_kind_is_refused_behind_a_stage_too(name, tmp_path):
     assert run(tmp_path, by_field, 1, STAGES[name])[0] in {1, 2}
     with pytest.raises(wallaroo.InvalidError, match="had keys of type text, and the application has integer"):
         run(tmp_path, by_number, 2, STAGES[name])
+
+
+def test_a_program_without_hints_does_not_make_the_kind_unknown(tmp_path):
+    """The next program could then have keys of another kind, and found none of its objects."""
+    assert run(tmp_path, by_field, 1) == [1]
+    assert run(tmp_path, by_function, 2) == [2]
+    with pytest.raises(wallaroo.InvalidError, match="had keys of type text, and the application has integer"):
+        run(tmp_path, by_number, 3)

@@ -432,3 +432,44 @@ fn an_old_program_goes_back_to_its_savepoint() {
     let rows = write(path, store.clone(), 110, counted).unwrap();
     assert_eq!(rows, expected(100, 110));
 }
+
+/// Names of stages are not stored: what a stage has is a state, and that is compared.
+#[test]
+fn stages_come_and_go_while_their_states_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = State::<Total>::new("totals");
+    let add = |total: &mut Total, order: &Order| {
+        total.count += 1;
+        Some(format!("{} {}", order.0, total.count))
+    };
+    let seen = memory::<String>();
+    let begin = |count| source("orders", iter(orders(count))).key_by(|order: &Order| &order.0);
+    // Two stages that share a state, and one without.
+    let both = begin(2);
+    let hundred = |total: &mut Total, order: &Order| {
+        total.count += 100;
+        Some(order.clone())
+    };
+    App::new("shop")
+        .add(
+            both.clone()
+                .to_state(&first, hundred)
+                .to(|order: &Order| Some(order.0.clone()))
+                .end(),
+        )
+        .add(both.to_state(&first, add).to_sink("seen", seen.clone()))
+        .run(options(store(directory.path())))
+        .unwrap();
+    assert_eq!(seen.take().len(), 2);
+    // One of the two is gone, as is the one without; the other has another name.
+    App::new("shop")
+        .add(
+            begin(4)
+                .to_state(&first, add)
+                .named("counting")
+                .to_sink("seen", seen.clone()),
+        )
+        .run(options(store(directory.path())))
+        .unwrap();
+    assert_eq!(seen.take(), ["bob 102", "ann 102"]);
+}

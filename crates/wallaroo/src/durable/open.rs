@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
+use wallaroo_core::key::ANY_KIND;
 use wallaroo_core::{
     Clock, Code, ConnectorError, NodeKind, Plan, Position, Publisher, SystemClock,
 };
@@ -311,7 +312,14 @@ fn with_stored_names(
         let old_name = renamed.map_or(&state.name, |(old, _)| old);
         let was_dropped = with.drop_states.contains(old_name);
         let known = before.states.iter().find(|known| known.name == *old_name);
-        let stored = match known.filter(|_| !was_dropped) {
+        let known = known.filter(|_| !was_dropped);
+        if let Some(known) = known
+            && state.key_type.as_deref() == Some(ANY_KIND)
+        {
+            // What a program without types does not say is still so.
+            state.key_type.clone_from(&known.key_type);
+        }
+        let stored = match known {
             Some(known) => known.stored_name().to_owned(),
             None if taken.contains(state.name.as_str()) => format!("{}~{generation}", state.name),
             None => state.name.clone(),

@@ -389,9 +389,7 @@ impl Run {
     /// # Errors
     /// As [`Run::start`].
     pub fn prepare(program: Program, options: Options) -> Result<(Run, Body), StartError> {
-        if cfg!(panic = "abort") {
-            return Err(StartError::PanicAbort);
-        }
+        check_unwinds(cfg!(panic = "abort"))?;
         program.plan.check()?;
         let layout = Layout::of(&program.plan, |id| program.has_writer_per_worker(id))?;
         let program = Arc::new(program);
@@ -549,5 +547,30 @@ impl Drop for Run {
             // It does not panic: workers' panics are caught, and its own code only moves things.
             let _ = thread.join();
         }
+    }
+}
+
+/// Refuses a program in which a panic ends the process: no failure could be caught.
+fn check_unwinds(aborts: bool) -> Result<(), StartError> {
+    if aborts {
+        return Err(StartError::PanicAbort);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_aborts_at_a_panic_is_refused() {
+        assert!(check_unwinds(false).is_ok());
+        let error = check_unwinds(true).expect_err("it is refused");
+        assert_eq!(error.code().to_string(), "WAL-0602");
+        assert_eq!(
+            error.to_string(),
+            "this program is built with panic = \"abort\", so a failing computation could not be reported; \
+             build it with panic = \"unwind\""
+        );
     }
 }

@@ -46,6 +46,44 @@ fn stocks() {
     check(env!("CARGO_BIN_EXE_stocks"), "stocks/expected.txt", symbol);
 }
 
+/// The table has all symbols of the data with their ticks, and the log says what was done, how fast, and on how many workers.
+#[test]
+fn stocks_ends_with_a_table_and_a_summary() {
+    let ended = run(program(env!("CARGO_BIN_EXE_stocks")).args(["--workers", "2"]));
+    let rows: BTreeMap<&str, Vec<&str>> = ended
+        .stdout
+        .lines()
+        .skip_while(|line| !line.starts_with("symbol"))
+        .skip(1)
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next().unwrap_or_default(), words.collect())
+        })
+        .collect();
+    let ticks = |symbol: &str| rows[symbol][0];
+    let symbols = ["AAPL", "FB", "GOOG", "IBM", "MSFT"];
+    assert_eq!(rows.keys().copied().collect::<Vec<_>>(), symbols);
+    assert_eq!(symbols.map(ticks), ["3270", "196", "2148", "3270", "3270"]);
+    let log: Vec<&str> = ended.stderr.lines().collect();
+    let [first, last] = log.as_slice() else {
+        panic!("{}", ended.stderr);
+    };
+    assert_eq!(*first, "stocks: starting on 2 workers");
+    let rest = last
+        .strip_prefix("stocks: done, 12,154 messages in ")
+        .expect(last);
+    let (seconds, rest) = rest.split_once(" s on 2 workers (").expect(last);
+    assert!(
+        seconds.parse::<f64>().is_ok_and(|seconds| seconds > 0.0),
+        "{last}"
+    );
+    let rate = rest
+        .strip_suffix(" per second)")
+        .expect(last)
+        .replace(',', "");
+    assert!(rate.parse::<u64>().is_ok_and(|rate| rate > 0), "{last}");
+}
+
 #[test]
 fn alerts() {
     fn user(line: &str) -> &str {

@@ -83,6 +83,18 @@ fn options_may_stand_in_the_environment() {
 }
 
 #[test]
+fn a_sink_may_be_redirected_by_the_environment() {
+    let (ended, directory) = limiter(|command| {
+        command
+            .env("WALLAROO_IN", "requests=requests.jsonl")
+            .env("WALLAROO_OUT", "decisions=decisions.jsonl");
+    });
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""));
+    let written = fs::read_to_string(directory.path().join("decisions.jsonl"));
+    assert_eq!(written.expect("the file is there"), DECISION);
+}
+
+#[test]
 fn with_the_log_off_the_standard_error_is_empty() {
     let (ended, _directory) = limiter(|command| {
         command.args(["--in", "requests=requests.jsonl", "--log", "off"]);
@@ -174,6 +186,20 @@ fn what_is_missing_outside_ends_with_code_1() {
     assert_eq!((lines.len(), lines[0]), (2, "stocks: starting on 1 worker"));
     let text = "error: WAL-0301: cannot open the source \"ticks\": the file \"./missing.csv\" does not exist";
     assert!(lines[1].starts_with(text), "{}", lines[1]);
+}
+
+#[test]
+fn threads_that_cannot_be_had_are_told() {
+    // No machine has room for a stack of this size.
+    let ended = run(program(STOCKS).env("RUST_MIN_STACK", "1000000000000000"));
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+    let text = "error: WAL-0603: cannot watch for signals: ";
+    assert!(ended.stderr.starts_with(text), "{}", ended.stderr);
+    assert!(
+        ended.stderr.ends_with("; check the limit on threads\n"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub fn program(path: &str) -> Command {
         "WALLAROO_STORE",
         "WALLAROO_CHECKPOINT_EVERY",
         "WALLAROO_RETAIN",
+        "WALLAROO_RECOVERIES",
         "WALLAROO_STATUS",
         "WALLAROO_MEMORY_LIMIT",
         "WALLAROO_LOG_INPUT_EVERY",

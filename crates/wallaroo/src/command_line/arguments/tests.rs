@@ -5,20 +5,23 @@ use std::time::Duration;
 use super::*;
 use crate::durable::StoreOptions;
 
-fn request(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Request, Error> {
-    let program = Program {
+fn program() -> Program {
+    Program {
         name: "stocks".to_owned(),
         binary: None,
         sources: vec![("ticks".to_owned(), Some("ticks.csv".to_owned()))],
         sinks: vec![("alerts".to_owned(), None)],
         workers: NonZeroUsize::MIN,
-    };
+    }
+}
+
+fn request(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Request, Error> {
     let arguments = ["stocks"].iter().chain(arguments).map(OsString::from);
     let variable = |name: &str| {
         let found = variables.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| OsString::from(value))
     };
-    parse(&program, arguments, &variable)
+    parse(&program(), arguments, &variable)
 }
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Arguments {
@@ -272,5 +275,72 @@ fn what_is_no_status_address_or_size_is_told() {
             "WAL-0201: --memory-limit is {text:?}: expected a whole number with KiB, MiB or GiB, like 2GiB, or \"auto\""
         );
         assert_eq!(error(&["--memory-limit", text], &[]), expected);
+    }
+}
+
+/// Every option of the command line by its variable, with a value that is not its default.
+const VARIABLES: [(&str, &str, &str); 11] = [
+    ("workers", "WALLAROO_WORKERS", "3"),
+    ("in", "WALLAROO_IN", "ticks=a.csv"),
+    ("out", "WALLAROO_OUT", "alerts=b.txt"),
+    ("status", "WALLAROO_STATUS", "127.0.0.1:7080"),
+    ("memory-limit", "WALLAROO_MEMORY_LIMIT", "2GiB"),
+    ("log", "WALLAROO_LOG", "warn"),
+    ("store", "WALLAROO_STORE", "./data"),
+    ("checkpoint-every", "WALLAROO_CHECKPOINT_EVERY", "7s"),
+    ("log-input-every", "WALLAROO_LOG_INPUT_EVERY", "7s"),
+    ("retain", "WALLAROO_RETAIN", "7"),
+    ("recoveries", "WALLAROO_RECOVERIES", "7"),
+];
+/// Options that are meant for one start; variables outlive it.
+const WITHOUT_VARIABLE: [&str; 9] = [
+    "savepoint",
+    "from",
+    "take-over",
+    "drop-state",
+    "rename-state",
+    "drop-source",
+    "drop-sink",
+    "reset-sink",
+    "version",
+];
+
+#[test]
+fn every_option_has_a_variable_or_is_meant_for_one_start() {
+    let program = program();
+    let command = command(&program);
+    let mut options: Vec<_> = command
+        .get_arguments()
+        .map(|arg| arg.get_id().as_str())
+        .collect();
+    let with_variable = VARIABLES.iter().map(|(option, ..)| *option);
+    let mut expected: Vec<_> = with_variable.chain(WITHOUT_VARIABLE).collect();
+    options.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(options, expected);
+}
+
+#[test]
+fn a_variable_does_what_its_option_does() {
+    let unset = format!("{:?}", run(&[], &[]));
+    for (option, variable, value) in VARIABLES {
+        let argument = format!("--{option}={value}");
+        let by_option = format!("{:?}", run(&[&argument], &[]));
+        let by_variable = format!("{:?}", run(&[], &[(variable, value)]));
+        // A source or sink with another address knows what has given it.
+        let by_variable = by_variable.replace(variable, &format!("--{option}"));
+        assert_eq!(by_variable, by_option, "{variable}");
+        assert_ne!(by_variable, unset, "{variable}");
+        let help = after_help(&program(), "stocks");
+        assert!(help.contains(variable), "{variable} is in the help");
+    }
+}
+
+#[test]
+fn options_for_one_start_are_not_read_from_the_environment() {
+    let unset = format!("{:?}", run(&[], &[]));
+    for option in WITHOUT_VARIABLE {
+        let variable = format!("WALLAROO_{}", option.to_uppercase().replace('-', "_"));
+        assert_eq!(format!("{:?}", run(&[], &[(&variable, "7")])), unset);
     }
 }

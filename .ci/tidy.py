@@ -43,7 +43,18 @@ def check_links(name, text):
             bad.append(f"{name}: link to {target}, which does not exist; correct or remove it")
 
 
-bad, linked = [], set()
+def tests_of(name, text):
+    """The part of a file that is tests."""
+    parts = name.split("/")
+    if "tests" in parts[:-1] or parts[-1] == "tests.rs":
+        return text
+    return text.partition("#[cfg(test)]")[2] if name.endswith(".rs") else ""
+
+
+CODE_OF_ERROR = re.compile(r"^    (\w+) = (\d+),$", re.MULTILINE)
+UNTESTED_CODES = {"OpenPipeline": "does not compile in Rust, and cannot be written in Python"}
+
+bad, linked, tests = [], set(), []
 os.chdir(pathlib.Path(__file__).parent.parent)
 inner = pathlib.Path(".ci/inner-clippy.toml").read_text()  # clippy reads one file only, so it repeats that of the workspace
 for line in pathlib.Path("clippy.toml").read_text().splitlines():
@@ -66,8 +77,14 @@ for name in sorted(files):
             bad.append(f"{name}:{number}: path of one machine; make it relative, or ask the environment")
     if pathlib.Path(name).suffix in {".rs", ".py", ".go", ".md"} and not name.startswith(".ci/"):
         check_source(name, text.splitlines())
+        tests.append(tests_of(name, text))
     if name.endswith(".md"):
         check_links(name, text)
+tests = "\n".join(tests)
+for code, number in CODE_OF_ERROR.findall(pathlib.Path("crates/core/src/code.rs").read_text()):
+    is_tested = f"WAL-{int(number):04}" in tests or re.search(rf"\bCode::{code}\b", tests)
+    if bool(is_tested) == (code in UNTESTED_CODES):
+        bad.append(f"WAL-{int(number):04} ({code}): no test names it, or one does and it is excused; test it, or correct UNTESTED_CODES")
 for name in sorted(files):
     if name.startswith("docs/") and name not in linked:
         bad.append(f"{name}: no other page links to it; link it from where a reader would look, or remove it")

@@ -403,6 +403,7 @@ fn a_store_is_not_taken_for_another() {
     });
     let error = Store::open(storage(), options(2)).expect_err("a later format");
     assert!(matches!(error, StoreError::TooNew { .. }), "{error}");
+    assert_eq!(format!("WAL-{:04}", error.number()), "WAL-0708");
     memory.delete("application.json").expect("deleted");
     let error = Store::open(storage(), options(2)).expect_err("a log without application");
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");

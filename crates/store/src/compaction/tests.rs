@@ -262,5 +262,6 @@ fn a_merge_that_is_abandoned_leaves_nothing() {
     };
     let error = merge_with(&storage, &inputs, &how, "data/4.seg", 1).expect_err("abandoned");
     assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+    assert_eq!(format!("WAL-{:04}", error.number()), "WAL-0710");
     assert_eq!(storage.objects(), before);
 }

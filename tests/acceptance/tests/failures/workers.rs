@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use wallaroo::host::HostRuntime;
 use wallaroo::{App, Code, ErrorKind, Options, State, channel, generator, iter, source};
 use wallaroo_acceptance::ending;
 use wallaroo_acceptance::gate::Gate;
@@ -131,4 +133,38 @@ fn a_panic_ends_the_run_while_another_worker_is_inside_a_function() {
     leave.store(true, Ordering::SeqCst);
     let error = ending::wait(&running).expect_err("it fails");
     check(&error, ErrorKind::User, Code::UserPanic, text(line));
+}
+
+/// A language whose part in the work of a worker fails, which no policy covers.
+struct Broken;
+
+impl HostRuntime for Broken {
+    fn enter(&self, work: &mut dyn FnMut()) {
+        work();
+    }
+
+    fn between_steps(&self) {
+        panic!("no step of mine");
+    }
+
+    fn longest_sleep(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+}
+
+#[test]
+fn a_panic_outside_of_your_code_is_a_bug_and_asks_for_a_report() {
+    let (_sender, orders) = channel::<Order>(10);
+    let app = App::new("bug").add(source("orders", orders).end());
+    let (running, body) = app
+        .prepare(Options::default(), Arc::new(Broken))
+        .expect("it starts");
+    body.run();
+    let error = ending::wait(&running).expect_err("it fails");
+    check(
+        &error,
+        ErrorKind::Bug,
+        Code::Bug,
+        "a worker failed: no step of mine; this is a bug of Wallaroo, please report it",
+    );
 }

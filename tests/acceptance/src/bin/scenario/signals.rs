@@ -4,9 +4,10 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use wallaroo::{App, State, source, stdout, tcp_listener};
+use wallaroo::{App, Options, State, source, stdout, tcp_listener};
 use wallaroo_acceptance::gate::Gate;
 use wallaroo_acceptance::waiting::until;
 
@@ -15,6 +16,9 @@ pub(crate) const ADDRESS: &str = "SCENARIO_SIGNALS_ADDRESS";
 /// The variable with the path of a file: the sink takes nothing before it is there. It says "full" in the log when it has
 /// been offered something.
 const GATE: &str = "SCENARIO_SIGNALS_GATE";
+
+/// So short that a test need not wait for it.
+const STUCK_AFTER: Duration = Duration::from_millis(200);
 
 #[derive(Default, Serialize, Deserialize)]
 struct Lines(u64);
@@ -35,14 +39,18 @@ impl Lines {
 pub(crate) fn run() {
     let address = std::env::var(ADDRESS).expect("the caller has looked");
     let lines = State::<Lines>::new("lines");
-    let counted = source("input", tcp_listener(&address).lines())
+    let listener = tcp_listener(&address).max_connections(1);
+    let counted = source("input", listener.lines())
         .collect()
         .to_state(&lines, Lines::count);
     let pipeline = match std::env::var_os(GATE) {
         None => counted.to_sink("output", stdout().lines()),
         Some(path) => counted.to_sink("output", gate(path.into())),
     };
-    App::new("signals").add(pipeline).main();
+    App::new("signals").add(pipeline).main_with(Options {
+        stuck_after: STUCK_AFTER,
+        ..Options::default()
+    });
 }
 
 fn gate(path: PathBuf) -> Gate<String> {

@@ -73,21 +73,31 @@ impl Interpreter {
     }
 }
 
+/// The program has ended without waiting for its application: the interpreter is gone, and the process goes next. Python's own
+/// threads stand still then, too.
+fn wait_for_the_end_of_the_process() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
 impl HostRuntime for Interpreter {
     fn enter(&self, work: &mut dyn FnMut()) {
-        Python::attach(|_| self.registry.within(work));
+        if Python::try_attach(|_| self.registry.within(work)).is_none() {
+            wait_for_the_end_of_the_process();
+        }
     }
 
     fn between_steps(&self) {
         if self.looks_at_signals {
-            Python::attach(|py| {
+            Python::try_attach(|py| {
                 if let Err(error) = py.check_signals() {
                     self.interrupted(py, &error);
                 }
             });
         }
         if logging::is_waiting() {
-            Python::attach(logging::hand_over);
+            Python::try_attach(logging::hand_over);
         }
     }
 

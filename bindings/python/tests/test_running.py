@@ -458,13 +458,16 @@ except KeyboardInterrupt:
         process.wait()
 
 
-def test_a_started_application_that_nobody_stops_does_not_keep_the_program_alive(program: Program) -> None:
-    ran = program("""
+@pytest.mark.parametrize("last", ["", "running.stop()", "running.send('numbers', 1)"])
+def test_a_started_application_that_nobody_waits_for_does_not_keep_the_program_alive(program: Program, last: str) -> None:
+    """Its thread panicked when it came back to an interpreter that was gone."""
+    ran = program(f"""
 import wallaroo
 running = wallaroo.App("open", wallaroo.source("numbers", wallaroo.channel()).end()).start()
 print("end")
+{last}
 """)
-    assert (ran.returncode, ran.stdout) == (0, "end\n"), ran.stderr
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "end\n", "")
 
 
 def resident() -> int:

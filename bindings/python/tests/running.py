@@ -35,9 +35,11 @@ def free_port() -> int:
 class Process:
     """The command in a process of its own."""
 
+    # As the installed command, Python does not look for modules in the working directory by itself.
+    command: tuple[str, ...] = ("-P", "-m", "wallaroo")
+
     def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
-        # As the installed command, Python does not look for modules in the working directory by itself.
-        command = [sys.executable, "-P", "-W", "error", "-m", "wallaroo", *arguments]
+        command = [sys.executable, "-W", "error", *self.command, *arguments]
         self.process = subprocess.Popen(
             command,
             cwd=directory,
@@ -99,11 +101,17 @@ class Process:
             stream.close()
 
 
+class Script(Process):
+    """A program that Python runs itself, in a process of its own."""
+
+    command = ()
+
+
 class Receiver:
     """Listens, and keeps all bytes that come."""
 
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int = 0) -> None:
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
         self.received = b""
         self._threads = [threading.Thread(target=self._accept, daemon=True)]

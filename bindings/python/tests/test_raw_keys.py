@@ -73,13 +73,18 @@ class Group:
         return ctx.key, message["k"]
 
 
+def grouped(connector: wallaroo.Connector[Any]) -> list[tuple[Any, Any]]:
+    """The messages of a source: the key their object was found under, and the key they have."""
+    out = wallaroo.memory()
+    messages = wallaroo.source("messages", connector)
+    groups = messages.key_by("k").to(Group.on_message, state=wallaroo.State("groups", Group))
+    wallaroo.App("groups", groups.to_sink("out", out)).run()
+    return out.take()
+
+
 def found(path: Path, lines: list[str]) -> list[tuple[Any, Any]]:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    out = wallaroo.memory()
-    messages = wallaroo.source("messages", wallaroo.file(path, wallaroo.json()))
-    grouped = messages.key_by("k").to(Group.on_message, state=wallaroo.State("groups", Group))
-    wallaroo.App("groups", grouped.to_sink("out", out)).run()
-    return out.take()
+    return grouped(wallaroo.file(path, wallaroo.json()))
 
 
 @pytest.mark.parametrize(("line", "key"), KEYS)
@@ -186,3 +191,44 @@ def test_a_key_function_is_called_once_per_message() -> None:
     wallaroo.App("sums", numbers.to(Sum.add, state=wallaroo.State("sums", Sum)).to_sink("out", out)).run()
     assert calls == list(range(1000))
     assert out.take()[-3:] == [sum(range(rest, 1000, 3)) for rest in (997 % 3, 998 % 3, 999 % 3)]
+
+
+@pytest.mark.parametrize(("line", "key"), KEYS)
+def test_so_is_a_key_in_framed_json(tmp_path: Path, line: str, key: object) -> None:
+    # A frame may hold line ends, and its length says where it ends.
+    frames = [text.encode() for text in (line, f"\n{line}\n", line)]
+    path = tmp_path / "in.frames"
+    path.write_bytes(b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames))
+    framed = wallaroo.file(path, wallaroo.json(), framed=(4, "big"))
+    assert [(type(of_raw), of_raw, decoded) for of_raw, decoded in grouped(framed)] == [(type(key), key, key)] * 3
+
+
+@pytest.mark.parametrize("framed", [False, True], ids=["lines", "frames"])
+def test_a_message_with_a_named_key_is_decoded_once(tmp_path: Path, *, framed: bool) -> None:
+    decoded = []
+
+    @dataclass
+    class Message:
+        k: str
+
+        def __post_init__(self) -> None:
+            decoded.append(self.k)
+
+    records = [f'{{"k":"k{number % 3}"}}'.encode() for number in range(100)]
+    path = tmp_path / "in"
+    if framed:
+        path.write_bytes(b"".join(len(record).to_bytes(2, "little") + record for record in records))
+    else:
+        path.write_bytes(b"".join(record + b"\n" for record in records))
+    reading = wallaroo.file(path, wallaroo.json(Message), framed=(2, "little") if framed else None)
+
+    class Keys:
+        def on_message(self, message: Message, ctx: wallaroo.Context) -> tuple[Any, Any]:
+            return ctx.key, message.k
+
+    out = wallaroo.memory()
+    keyed = wallaroo.source("messages", reading).key_by("k").to(Keys.on_message, state=wallaroo.State("keys", Keys))
+    wallaroo.App("keys", keyed.to_sink("out", out)).run()
+    expected = [f"k{number % 3}" for number in range(100)]
+    assert out.take() == [(key, key) for key in expected]
+    assert decoded == expected

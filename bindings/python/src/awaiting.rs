@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 /// What a function has returned so far is no coroutine and no generator.
@@ -58,6 +59,20 @@ pub(crate) fn refuse_awaitable(returned: &Bound<'_, PyAny>, who: &str) -> PyResu
     )))
 }
 
-fn is_a(class: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
-    Ok(class.is(class.py().import("types")?.getattr(name)?))
+/// Whether it is the class of that name in the module `types`.
+fn is_a(class: &Bound<'_, PyType>, name: &'static str) -> PyResult<bool> {
+    static CLASSES: PyOnceLock<[(&str, Py<PyAny>); 3]> = PyOnceLock::new();
+    let py = class.py();
+    let classes = CLASSES.get_or_try_init(py, || {
+        let types = py.import("types")?;
+        let class = |name| PyResult::Ok((name, types.getattr(name)?.unbind()));
+        PyResult::Ok([
+            class("GeneratorType")?,
+            class("AsyncGeneratorType")?,
+            class("CoroutineType")?,
+        ])
+    })?;
+    Ok(classes
+        .iter()
+        .any(|(known, found)| *known == name && class.is(found)))
 }

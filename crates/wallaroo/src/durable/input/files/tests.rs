@@ -2,8 +2,11 @@
 //!
 //! **Invariants.** Each test has a directory of its own.
 
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use wallaroo_core::PartitionId;
-use wallaroo_store::input_log::SystemDisk;
+use wallaroo_store::input_log::{DiskFile, SystemDisk};
 
 use super::*;
 
@@ -118,4 +121,96 @@ fn a_log_that_cannot_be_written_for_good_cannot_be_read_again() {
     let error = read(&mut reader, &mut next).expect_err("there is no directory");
     assert!(error.contains("cannot create"), "{error}");
     assert!(!reader.rewind(None).expect("it says so"));
+}
+
+/// A disk that is full until it is not.
+#[derive(Debug, Default)]
+struct Filling {
+    is_full: AtomicBool,
+}
+
+impl Disk for Filling {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        SystemDisk.create(path)
+    }
+
+    fn make_directory(&self, directory: &Path) -> io::Result<()> {
+        SystemDisk.make_directory(directory)
+    }
+
+    fn names(&self, directory: &Path) -> io::Result<Vec<String>> {
+        SystemDisk.names(directory)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        SystemDisk.read(path)
+    }
+
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        SystemDisk.size(path)
+    }
+
+    fn cut(&self, path: &Path, length: u64) -> io::Result<()> {
+        SystemDisk.cut(path, length)
+    }
+
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.sync(path)
+    }
+
+    fn delete(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.delete(path)
+    }
+}
+
+/// Gives one number, and says that there is nothing more until it wakes.
+#[derive(Default)]
+struct Once(u64);
+
+impl Reader<u64> for Once {
+    fn read(&mut self, intake: &mut Intake<u64>) -> Result<Read, ConnectorError> {
+        self.0 += 1;
+        if self.0 == 1 {
+            intake.push(1);
+        }
+        Ok(Read::Idle)
+    }
+
+    fn position(&self) -> Position {
+        Position::of(self.0)
+    }
+}
+
+/// The reader woke while its message waited for room, and nobody had anything to read; then it was left to sleep on.
+#[test]
+fn a_reader_that_woke_while_the_disk_was_full_is_asked_again() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let disk = Arc::new(Filling::default());
+    disk.is_full.store(true, Ordering::Relaxed);
+    let log = SourceLog {
+        logs: Arc::new(InputLogs::Files(FileLogs::new(
+            directory.path().to_owned(),
+            Arc::clone(&disk) as Arc<dyn Disk>,
+        ))),
+        source: "numbers".to_owned(),
+    };
+    let opened = LoggedReader::open(&log, "channel", 1, Some(Box::new(Once::default())));
+    let mut reader: LoggedReader<u64> = opened.expect("it opens");
+    let mut read = || {
+        let mut intake = Intake::new(PartitionId(0), 1, 100, 10_000);
+        let read = reader.read(&mut intake).expect("it is no failure");
+        (read, intake.messages().to_vec())
+    };
+    for _ in 0..2 {
+        let (read, messages) = read();
+        assert!(matches!(read, Read::IdleFor(_)), "{read:?}");
+        assert!(messages.is_empty(), "{messages:?} are not in the log");
+    }
+    disk.is_full.store(false, Ordering::Relaxed);
+    let (read, messages) = read();
+    assert_eq!(messages, [1]);
+    assert!(matches!(read, Read::More), "{read:?}: it has woken");
 }

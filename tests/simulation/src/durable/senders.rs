@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wallaroo::ConnectorError;
-use wallaroo::testing::durable::simulated::{Senders, Sent, SimulatedInput};
-use wallaroo_core::{Decoder, Format, SimulatedClock};
+use wallaroo::testing::durable::simulated::{self, Senders, Sent};
+use wallaroo::{ConnectorError, Position, Reader, Source};
+use wallaroo_core::{Decoder, Format, SimulatedClock, Waker};
 
 use super::life::MOMENT;
 use super::process::{Moment, Process};
@@ -55,36 +55,26 @@ impl World {
     }
 
     /// The source that a node is.
-    ///
-    /// # Panics
-    /// When a partition of another name is opened.
     #[must_use]
     pub fn source(
         &self,
         node: usize,
         records: Vec<Vec<Record>>,
         requests: Arc<Mutex<Option<Sender<Asked>>>>,
-    ) -> SimulatedInput<Item> {
-        let partitions = (0..records.len()).map(partition_name).collect();
+    ) -> SentRecords {
         let rejected = records
             .iter()
             .flatten()
             .filter(|record| record.rejected)
             .map(|record| (record.item.partition, record.item.number))
             .collect();
-        let world = self.clone();
-        let open = move |partition: &str| -> Box<dyn Senders> {
-            let index: usize = partition[1..].parse().expect("names are p and a number");
-            let requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
-            Box::new(Sending {
-                place: (node, index),
-                records: records[index].clone(),
-                next: world.of((node, index)),
-                requests: requests.clone(),
-                world: world.clone(),
-            })
-        };
-        SimulatedInput::new(partitions, Decoding { rejected }, Box::new(open))
+        SentRecords {
+            node,
+            records,
+            requests,
+            format: Arc::new(Decoding { rejected }),
+            world: self.clone(),
+        }
     }
 
     fn of(&self, place: (usize, usize)) -> usize {
@@ -94,6 +84,49 @@ impl World {
     fn told(&self) -> MutexGuard<'_, Acknowledged> {
         let told = self.acknowledged.lock();
         told.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A source of what senders send.
+pub struct SentRecords {
+    node: usize,
+    /// By partition.
+    records: Vec<Vec<Record>>,
+    requests: Arc<Mutex<Option<Sender<Asked>>>>,
+    format: Arc<dyn Format<Item>>,
+    world: World,
+}
+
+impl std::fmt::Debug for SentRecords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SentRecords")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source<Item> for SentRecords {
+    fn partitions(&mut self, _: usize) -> Result<Vec<String>, ConnectorError> {
+        Ok((0..self.records.len()).map(partition_name).collect())
+    }
+
+    fn open(
+        &mut self,
+        partition: &str,
+        _: Option<&Position>,
+        waker: &Waker,
+    ) -> Result<Box<dyn Reader<Item>>, ConnectorError> {
+        let index: usize = partition[1..].parse().expect("names are p and a number");
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let sending = Sending {
+            place: (self.node, index),
+            records: self.records[index].clone(),
+            next: self.world.of((self.node, index)),
+            requests: requests.clone(),
+            world: self.world.clone(),
+        };
+        let format = Arc::clone(&self.format);
+        Ok(simulated::reader(format, Box::new(sending), waker))
     }
 }
 

@@ -3,13 +3,15 @@
 //! It is the reader of production. Frames come from a function before each read, and what a thread of its own does there, syncing and
 //! acknowledging, is done between two reads.
 //!
+//! There is no type of a source here: every compiler error about a missing one would name it.
+//!
 //! **Invariants.** What happens depends on the calls and on what [`Senders`] answer alone.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use wallaroo_core::source::AcknowledgingReader;
-use wallaroo_core::{ConnectorError, Format, Intake, Position, Read, Reader, Source, Stop, Waker};
+use wallaroo_core::{ConnectorError, Format, Intake, Position, Read, Reader, Stop, Waker};
 
 use super::hub::{Chunk, Hub, Limits};
 use super::{AckReader, IDLE_TIMEOUT, MAX_PRODUCERS};
@@ -38,62 +40,27 @@ pub trait Senders: Send {
     fn durable(&mut self, sender: &[u8], number: u64);
 }
 
-/// Opens the senders of a partition.
-pub type OpenSenders = Box<dyn FnMut(&str) -> Box<dyn Senders> + Send>;
-
-/// An acknowledged source of given senders.
-pub struct SimulatedInput<T> {
-    partitions: Vec<String>,
+/// A reader of an acknowledged source, of given senders.
+#[must_use]
+pub fn reader<T: Send + 'static>(
     format: Arc<dyn Format<T>>,
-    open: OpenSenders,
-}
-
-impl<T> std::fmt::Debug for SimulatedInput<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SimulatedInput")
-            .field("partitions", &self.partitions)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T> SimulatedInput<T> {
-    /// A source with these partitions.
-    #[must_use]
-    pub fn new(partitions: Vec<String>, format: impl Format<T>, open: OpenSenders) -> Self {
-        SimulatedInput {
-            partitions,
-            format: Arc::new(format),
-            open,
-        }
-    }
-}
-
-impl<T: Send + 'static> Source<T> for SimulatedInput<T> {
-    fn partitions(&mut self, _: usize) -> Result<Vec<String>, ConnectorError> {
-        Ok(self.partitions.clone())
-    }
-
-    fn open(
-        &mut self,
-        partition: &str,
-        _: Option<&Position>,
-        waker: &Waker,
-    ) -> Result<Box<dyn Reader<T>>, ConnectorError> {
-        let limits = Limits {
-            producers: MAX_PRODUCERS,
-            connections: 1,
-            frame_bytes: usize::MAX,
-            idle: IDLE_TIMEOUT,
-        };
-        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let hub = Arc::new(Hub::new(nowhere, limits));
-        hub.inbox.read_by(waker);
-        Ok(Box::new(SimulatedReader {
-            reader: AckReader::new(Arc::clone(&hub), Arc::clone(&self.format)),
-            hub,
-            senders: (self.open)(partition),
-        }))
-    }
+    senders: Box<dyn Senders>,
+    waker: &Waker,
+) -> Box<dyn Reader<T>> {
+    let limits = Limits {
+        producers: MAX_PRODUCERS,
+        connections: 1,
+        frame_bytes: usize::MAX,
+        idle: IDLE_TIMEOUT,
+    };
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let hub = Arc::new(Hub::new(nowhere, limits));
+    hub.inbox.read_by(waker);
+    Box::new(SimulatedReader {
+        reader: AckReader::new(Arc::clone(&hub), format),
+        hub,
+        senders,
+    })
 }
 
 struct SimulatedReader<T> {

@@ -18,6 +18,7 @@ mod generator;
 mod inbox;
 mod iter;
 mod reason;
+mod replay;
 mod sink;
 mod source;
 mod tcp;
@@ -35,6 +36,7 @@ pub use framing::FrameHeader;
 pub use generator::{Generator, generator};
 pub(crate) use inbox::Ask;
 pub use iter::{Iter, iter};
+pub use replay::{Replay, replay};
 pub use sink::{
     ByteSink, Discard, Encoded, FileOutput, IntoSink, LatestSink, MemorySink, SinkParts,
     StdoutOutput, TcpOutput, discard, file_sink, latest, memory, stdout, tcp_sink,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use wallaroo::{
     AckSender, App, Clock, Code, ConnectorError, Error, ErrorKind, Intake, Options, Position, Read,
     Reader, Running, Sink, Source, State, StoreOptions, Stream, Waker, Write, Writer, channel,
-    discard, file_sink, iter, source, tcp_listener,
+    discard, file_sink, iter, replay, source, tcp_listener,
 };
 use wallaroo_core::SystemClock;
 
@@ -259,6 +259,45 @@ fn a_source_that_fails_is_opened_again_at_the_last_commit() {
     assert_eq!(recoveries(&running), 2);
     drop(running);
     check(directory.path(), 5_000);
+}
+
+/// Opened again after a failure of its own, after one of a sink, and by the next process.
+#[test]
+fn a_source_made_by_replay_goes_on_behind_its_position() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let opened = Arc::new(AtomicU32::new(0));
+    let run = |to: u64, failures: u32, sink_failures: u32| {
+        let (failures, opened) = (AtomicU32::new(failures), Arc::clone(&opened));
+        let failures = Arc::new(failures);
+        let numbers = replay(move |behind: Option<u64>| {
+            opened.fetch_add(1, Ordering::SeqCst);
+            let failures = Arc::clone(&failures);
+            let numbers = behind.unwrap_or(0) + 1..=to;
+            Ok(numbers.map(move |number| {
+                // Half way through, with records taken and not yet committed.
+                let fails = number > to / 2
+                    && (failures.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                        left.checked_sub(1)
+                    }))
+                    .is_ok();
+                if fails {
+                    return Err(ConnectorError::new("the cable is cut"));
+                }
+                Ok((number, number))
+            }))
+        });
+        let fragile = Fragile::default();
+        fragile.fail(sink_failures);
+        let app = app(counted(numbers), directory.path(), &fragile);
+        let running = app.start(options(directory.path(), 5)).expect("it starts");
+        running.wait().expect("it ends well");
+        recoveries(&running)
+    };
+    assert_eq!(run(4_000, 2, 0), 2);
+    assert_eq!(opened.swap(0, Ordering::SeqCst), 3);
+    assert_eq!(run(6_000, 0, 1), 1);
+    assert_eq!(opened.load(Ordering::SeqCst), 2);
+    check(directory.path(), 6_000);
 }
 
 #[test]

@@ -29,10 +29,10 @@ crash-test: ## kill an application RUNS times, and check what comes out
 	cargo build --release --locked -p wallaroo-crash
 	target/release/crash-test $(RUNS)
 
-bench: ## run the benchmarks, normal size
-	cargo run --release --locked -p wallaroo-bench -- normal
-	python3 benches/python/bench.py normal
+bench: ## run the benchmarks, normal size; also as JSON lines in target/
+	cargo run --release --locked -p wallaroo-bench -- normal --json target/bench.json
+	python3 benches/python/bench.py normal --json target/bench-python.json
 
-bench-full: ## run the benchmarks, full size
-	cargo run --release --locked -p wallaroo-bench -- full
-	python3 benches/python/bench.py full
+bench-full: ## run the benchmarks, full size; also as JSON lines in target/
+	cargo run --release --locked -p wallaroo-bench -- full --json target/bench-full.json
+	python3 benches/python/bench.py full --json target/bench-full-python.json

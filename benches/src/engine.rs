@@ -261,7 +261,7 @@ fn run_speed_up(session: &mut Session, name: &str, subject: Option<(Side<Rec>, S
         ),
     };
     let value = json!({
-        "name": name, "unit": "speed-up", "ratio": ratio,
+        "name": name, "unit": "speed-up", "runs": runs, "ratio": ratio,
         "subject": samples.subject, "comparator": samples.comparator,
     });
     session.report().write(&line, &value);

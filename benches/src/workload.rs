@@ -12,7 +12,7 @@ mod sink;
 mod stock;
 mod work;
 
-pub(crate) use self::keys::{Keys, symbol};
+pub(crate) use self::keys::{Keys, scattered, symbol};
 pub(crate) use self::messages::{Message, PlainMap, Rec, Tick};
 pub(crate) use self::ring::{Ring, RingReader};
 pub(crate) use self::sink::PerWorker;

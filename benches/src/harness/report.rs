@@ -62,7 +62,7 @@ pub(crate) fn costs(
         ),
     };
     let value = json!({
-        "name": name, "unit": unit, "times": times,
+        "name": name, "unit": unit, "runs": runs, "times": times,
         "subject": samples.subject, "comparator": samples.comparator,
     });
     (line, value)

@@ -91,7 +91,7 @@ pub(crate) fn describe(name: &str, clock: Clock, samples: &Interleaved<Cost>) ->
     };
     let value = json!({
         "name": name, "unit": "ns/record", "ratio_of": if clock == Clock::Cpu { "cpu" } else { "wall" },
-        "ratio": ratio, "cpu_ratio": cpu_ratio, "wall_ratio": wall_ratio,
+        "runs": runs, "ratio": ratio, "cpu_ratio": cpu_ratio, "wall_ratio": wall_ratio,
         "subject": samples.subject, "comparator": samples.comparator,
     });
     (line, value)

@@ -5,8 +5,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wallaroo::{
-    App, Code, Error, Options, StoreOptions, channel, discard, file, file_sink, iter, source,
+    App, Code, Error, Options, State, StoreOptions, Stream, channel, discard, file, file_sink,
+    iter, source,
 };
 
 /// Time enough for everything but a hang.
@@ -34,6 +36,43 @@ fn count(directory: &Path, store: StoreOptions, last: u64) -> Result<(), Error> 
 fn rows(directory: &Path) -> Vec<u64> {
     let text = std::fs::read_to_string(directory.join("rows")).unwrap();
     text.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Sum(u64);
+
+impl Sum {
+    fn add(&mut self, number: u64) -> Option<u64> {
+        self.0 += number;
+        Some(self.0)
+    }
+}
+
+type Stage = fn(Stream<u64>, &State<Sum>) -> Stream<u64>;
+
+/// Nothing is stored under the name of a stage, which for a closure is its place in the file.
+#[test]
+fn a_closure_in_another_place_finds_the_objects_of_its_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |stage: Stage, last: u64| {
+        let sums = State::new("sums");
+        let rows = file_sink(directory.path().join("rows")).json::<u64>();
+        let stream = stage(source("numbers", iter(1..=last)).collect(), &sums);
+        let app = App::new("sums").add(stream.to_sink("rows", rows));
+        let stage = app.plan().unwrap().nodes.remove(2).name;
+        app.run(options(store(directory.path()))).unwrap();
+        stage
+    };
+    let first = run(
+        |numbers, sums| numbers.to_state(sums, |sum: &mut Sum, number: &u64| sum.add(*number)),
+        2,
+    );
+    let second = run(
+        |numbers, sums| numbers.to_state(sums, |sum: &mut Sum, number: &u64| sum.add(*number)),
+        4,
+    );
+    assert_ne!(first, second);
+    assert_eq!(rows(directory.path()), [1, 3, 6, 10]);
 }
 
 /// Going back was refused only when the newer checkpoints had been given up already.

@@ -27,11 +27,12 @@ Example:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from . import _native
 from ._app import App
+from ._errors import InvalidError
 
 
 class Results:
@@ -69,9 +70,8 @@ class Test:
     __test__ = False
 
     def __init__(self, app: App, *, seed: int | None = None) -> None:
-        given = os.environ.get("WALLAROO_SEED")
         self._app = app
-        self._seed = seed if seed is not None else int(given) if given else None
+        self._seed = seed if seed is not None else _number_of("WALLAROO_SEED")
         self._steps: list[dict[str, Any]] = []
 
     def send(self, source: str, messages: Iterable[Any]) -> Test:
@@ -122,6 +122,43 @@ class Test:
         """Run the application until all messages have gone through."""
         sinks, states, seed = _native.run_test(self._app._plan(), self._steps, self._seed)
         return Results(sinks, states, seed)
+
+
+def seeds(count: int) -> Iterator[int]:
+    """The seeds from 1 to ``count``, for a test that must hold for all of them.
+
+    With the environment variable ``WALLAROO_SEED`` it is that one only, and ``WALLAROO_SEEDS`` stands for another count. Each is
+    printed when its turn comes: pytest shows what a test that fails has printed, and the last line says how to repeat it.
+
+    Args:
+        count: How many.
+
+    Example:
+        >>> import wallaroo
+        >>> from wallaroo import testing
+        >>> one, other = wallaroo.source("one", []), wallaroo.source("other", [])
+        >>> app = wallaroo.App("merged", one.merge(other).to_sink("out", wallaroo.discard()))
+        >>> for seed in testing.seeds(2):
+        ...     results = testing.run(app, {"one": [1, 2], "other": [3, 4]}, seed=seed)
+        ...     assert sorted(results.sink("out")) == [1, 2, 3, 4]
+        WALLAROO_SEED=1
+        WALLAROO_SEED=2
+    """
+    one = _number_of("WALLAROO_SEED")
+    several = _number_of("WALLAROO_SEEDS")
+    for seed in [one] if one is not None else range(1, (count if several is None else several) + 1):
+        print(f"WALLAROO_SEED={seed}")
+        yield seed
+
+
+def _number_of(variable: str) -> int | None:
+    text = os.environ.get(variable)
+    if not text:
+        return None
+    if not text.isdecimal():
+        message = f"the environment variable {variable} is {text!r}; it must be a number, or not be set"
+        raise InvalidError(message)
+    return int(text)
 
 
 def run(app: App, inputs: Mapping[str, Iterable[Any]], *, seed: int | None = None, crash_after: int | None = None) -> Results:

@@ -460,7 +460,7 @@ def test_a_function_with_other_arguments_is_refused_when_it_is_given() -> None:
     begin = source("numbers", [1])
     with pytest.raises(TypeError, match="takes 2 arguments; it is called with the message"):
         begin.to(lambda a, b: a)
-    with pytest.raises(TypeError, match="takes 1 arguments; it is called with the message and the state object"):
+    with pytest.raises(TypeError, match="takes 1 argument; it is called with the message and the state object"):
         begin.to(lambda a: a, state=dict)  # type: ignore[arg-type, misc]
     with pytest.raises(TypeError, match="expected a function for the stage .*, found a int"):
         begin.to(3)  # type: ignore[call-overload]

@@ -146,6 +146,15 @@ def _positional(function: Any) -> list[inspect.Parameter] | None:
     return [parameter for parameter in parameters if parameter.kind in kinds]
 
 
+def _advice(function: Any, taken: int, count: int) -> str:
+    """What the author of a function with other arguments may have meant."""
+    if (taken, count) == (2, 1):
+        return "; a stage with state is to(f, state=State(name, class))"
+    if (taken, count) == (1, 2) and inspect.ismethod(function):
+        return f"; it is the method of one object: name that of the class, {function.__qualname__}"
+    return ""
+
+
 def call_spec(function: Any, name: str, count: int, *, many: bool, state_first: bool) -> dict[str, Any]:
     """How a function of the user is called with ``count`` values, and with the context if it has a parameter for it."""
     if not callable(function):
@@ -170,9 +179,10 @@ def call_spec(function: Any, name: str, count: int, *, many: bool, state_first: 
         variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in inspect.signature(function).parameters.values())
         if required > given or (len(parameters) < count and not variadic and not takes_context):
             what = "the message" if count == 1 else "the message and the state object"
+            noun = "argument" if len(parameters) == 1 else "arguments"
             message = (
-                f"the function of the stage {name!r} takes {len(parameters)} arguments; it is called with {what}"
-                ", and with the context if a parameter is named ctx"
+                f"the function of the stage {name!r} takes {len(parameters)} {noun}; it is called with {what}"
+                f", and with the context if a parameter is named ctx{_advice(function, len(parameters), count)}"
             )
             raise TypeError(message)
     return {

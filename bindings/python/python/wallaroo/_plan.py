@@ -7,6 +7,7 @@ bytes, and the record is decoded behind it, where its key's objects are. Each re
 from __future__ import annotations
 
 import collections
+import logging
 import pickle
 import uuid
 from collections.abc import Iterable
@@ -239,6 +240,15 @@ def check_state(plan: Plan, state: State[Any]) -> None:
         stage, (file, line) = first_stage(plan, state)
         error.add_note(f"the state {state.name!r} of the stage {stage!r} ({file}:{line}) {cannot} {in_one_line(error)}")
         raise
+    for name, shared in _shared(object_):
+        logging.getLogger("wallaroo").warning(
+            "all objects of the state %r share one %s, the default of an argument of %s(), as their attribute %r; "
+            "make a new one in the constructor",
+            state.name,
+            type(shared).__name__,
+            state.type.__name__,
+            name,
+        )
     missing = [new for new in state.aliases.values() if not hasattr(object_, new)]
     if missing:
         message = (
@@ -259,3 +269,13 @@ def check_stored(plan: Plan, state: State[Any]) -> None:
         stage, (file, line) = first_stage(plan, state)
         error.add_note(f"the state {state.name!r} of the stage {stage!r} ({file}:{line}) cannot be stored: {in_one_line(error)}")
         raise
+
+
+def _shared(object_: Any) -> list[tuple[str, Any]]:
+    """The attributes that are a mutable default of the constructor, and so those of all objects."""
+    constructor = getattr(type(object_), "__init__", None)
+    by_name: dict[str, Any] = getattr(constructor, "__kwdefaults__", None) or {}
+    defaults = [*(getattr(constructor, "__defaults__", None) or ()), *by_name.values()]
+    mutable = [default for default in defaults if isinstance(default, (list, dict, set))]
+    attributes: dict[str, Any] = getattr(object_, "__dict__", {})
+    return [(name, value) for name, value in attributes.items() if any(value is default for default in mutable)]

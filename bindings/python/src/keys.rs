@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyString, PyTuple};
 use sonic_rs::{JsonType, JsonValueTrait, LazyValue};
@@ -128,7 +128,28 @@ fn step<'py>(
             ))
         });
     }
-    object.getattr(name)
+    object
+        .getattr(name)
+        .map_err(|error| without_key(object, name, error))
+}
+
+/// Says that it was the key that was looked for, and keeps what the attribute itself may have raised as the cause.
+#[cold]
+fn without_key(object: &Bound<'_, PyAny>, name: &Bound<'_, PyString>, error: PyErr) -> PyErr {
+    let py = object.py();
+    if !error.is_instance_of::<PyAttributeError>(py) {
+        return error;
+    }
+    let kind = object
+        .get_type()
+        .qualname()
+        .map_or_else(|_| "object".to_owned(), |name| name.to_string());
+    let told = PyAttributeError::new_err(format!(
+        "a {kind} has no attribute {:?}, which is the key of the message",
+        name.to_string_lossy()
+    ));
+    told.set_cause(py, Some(error));
+    told
 }
 
 /// Uses a Python object as a key.

@@ -237,7 +237,8 @@ def test_a_key_function_that_raises_follows_the_policy_of_the_stage_with_state(t
 
 
 def test_a_missing_attribute_or_item_is_told() -> None:
-    with pytest.raises(AttributeError, match="sybmol"):
+    expected = 'a Message has no attribute "sybmol", which is the key of the message'
+    with pytest.raises(AttributeError, match=expected):
         state_by([Message("A", Inner(1))], "sybmol")
     with pytest.raises(ValueError, match='the message has no item "b", which is its key'):
         state_by([{"a": 1}], "b")

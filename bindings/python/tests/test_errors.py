@@ -533,6 +533,13 @@ def test_duplicate_names_are_refused_with_both_places() -> None:
     assert str(raised.value).count("test_errors.py") == 2
 
 
+def test_two_sinks_of_one_name_are_refused_by_that_name() -> None:
+    """It was that of a stage of ours, which makes the rows of a sink."""
+    numbers = source("numbers", [1])
+    with pytest.raises(wallaroo.InvalidError, match='the name "out" is used twice'):
+        App("twice", numbers.to_sink("out", wallaroo.stdout()), numbers.to_sink("out", wallaroo.stdout())).run()
+
+
 def test_options_that_do_not_exist_are_refused() -> None:
     app = App("numbers", source("numbers", [1]).end())
     with pytest.raises(TypeError, match="'stor' is no option; there are store, checkpoint_every"):

@@ -37,7 +37,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), PlanError> {
 }
 
 fn names(plan: &Plan) -> Result<(), PlanError> {
-    for (index, node) in plan.nodes.iter().enumerate() {
+    for node in &plan.nodes {
         let name = &node.name;
         let well_formed = (1..=MAX_NAME_BYTES).contains(&name.len())
             && !name.chars().any(|c| c.is_control() || c == '=');
@@ -47,12 +47,17 @@ fn names(plan: &Plan) -> Result<(), PlanError> {
                 location: node.location.clone(),
             });
         }
-        if let Some(first) = plan.nodes[..index]
-            .iter()
-            .find(|earlier| earlier.name == *name)
-        {
+    }
+    // An encoder has its name from its sink, so the sink is told first.
+    let (encoders, others): (Vec<&Node>, Vec<&Node>) = plan
+        .nodes
+        .iter()
+        .partition(|node| node.kind == NodeKind::Encode);
+    let named: Vec<&Node> = others.into_iter().chain(encoders).collect();
+    for (index, node) in named.iter().enumerate() {
+        if let Some(first) = named[..index].iter().find(|first| first.name == node.name) {
             return Err(PlanError::DuplicateName {
-                name: name.clone(),
+                name: node.name.clone(),
                 first: first.location.clone(),
                 second: node.location.clone(),
             });

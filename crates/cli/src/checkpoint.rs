@@ -82,6 +82,7 @@ struct Checked<'a> {
     object: &'a str,
     bytes: u64,
     commits: &'a [u64],
+    torn_bytes: u64,
     damage: Option<Damage>,
 }
 
@@ -97,6 +98,7 @@ impl<'a> From<&'a Verified> for Checked<'a> {
             object: &found.object,
             bytes: found.bytes,
             commits: &found.commits,
+            torn_bytes: found.torn,
             damage: found.result.as_ref().err().map(|error| Damage {
                 code: code(error),
                 message: error.to_string(),
@@ -112,6 +114,14 @@ pub(crate) fn verify(store: &Store, number: Option<u64>) -> Result<Answer, Failu
     let mut text = String::new();
     for found in &checked {
         let Some(damage) = &found.damage else {
+            if found.torn_bytes > 0 {
+                let torn = counted(found.torn_bytes, "byte");
+                let _ = writeln!(
+                    text,
+                    "torn: {}\n  {torn} at its end are of a write that was not completed, and never acknowledged; the next start cuts them off",
+                    found.object
+                );
+            }
             continue;
         };
         let needed = match found.commits {

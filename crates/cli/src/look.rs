@@ -2,10 +2,11 @@
 //!
 //! **Invariants.** What an application has deleted meanwhile, because it is not kept any more, is never told as damage.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use wallaroo_store::inspect::{Inspector, Verified};
-use wallaroo_store::storage::open_to_read;
+use wallaroo_store::storage::{input_directory, open_to_read};
 use wallaroo_store::{Commit, Storage, StoreError};
 
 /// How often the newest commit is asked for again when it is gone while it is read.
@@ -17,6 +18,8 @@ const TRIES: usize = 5;
 pub(crate) struct Look {
     pub(crate) inspector: Inspector,
     pub(crate) storage: Stored,
+    /// Where its input logs are, if they are files.
+    input: Option<PathBuf>,
 }
 
 /// Its storage.
@@ -34,6 +37,7 @@ impl Look {
         Ok(Look {
             inspector: Inspector::open(Arc::clone(&storage))?,
             storage: Stored(storage),
+            input: input_directory(address)?,
         })
     }
 
@@ -94,6 +98,9 @@ impl Look {
         if let Some(number) = number {
             let record = wallaroo_store::log::record::name(number);
             verified.retain(|found| found.object == record || found.commits.contains(&number));
+        }
+        if number.is_none() {
+            verified.extend(self.inspector.verify_input(self.input.as_deref())?);
         }
         let is_whole = |found: &Verified| found.result.is_ok();
         // the log first: its records are of no commits, and stand as they were found

@@ -24,11 +24,13 @@ mod block;
 mod disk;
 mod objects;
 mod reader;
+mod verify;
 
 pub use block::{BlockBuilder, Entry, Kind};
 pub use disk::{Disk, DiskFile, SystemDisk};
 pub use objects::{ObjectLog, ObjectReplay, Prepared, Section};
 pub use reader::Replay;
+pub use verify::{Found, verify_files, verify_objects};
 
 /// Above this a file is closed and the next is begun, so that what is no longer needed can be deleted.
 const FILE_BYTES: u64 = 32 << 20;

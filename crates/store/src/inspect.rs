@@ -3,12 +3,14 @@
 //! **Invariants.** Only reads and listings are used, so it can look into a store that another process owns; objects may then
 //! be deleted while it looks.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::application::{self, Application};
 use crate::checkpointer::KEPT_RECORDS;
 use crate::commit::Commit;
 use crate::error::StoreError;
+use crate::input_log::{self, SystemDisk};
 use crate::loader::Loader;
 use crate::log::access::{Body, Found, Log};
 use crate::log::record;
@@ -61,6 +63,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Kept commits that need it.
     pub commits: Vec<u64>,
+    /// Of an input log: so many bytes at its end are of a write that was not completed. That is no damage; the next start cuts them off.
+    pub torn: u64,
     /// What is wrong with it, or nothing.
     pub result: Result<(), StoreError>,
 }
@@ -239,6 +243,25 @@ impl Inspector {
         Ok(verified)
     }
 
+    /// Reads the input logs and compares all checksums: of what is in the storage, and below `directory` if they are files.
+    ///
+    /// # Errors
+    /// When they cannot be listed. What is wrong with a file or an object is in the result.
+    pub fn verify_input(&self, directory: Option<&Path>) -> Result<Vec<Verified>, StoreError> {
+        let found = match directory {
+            Some(directory) => input_log::verify_files(&SystemDisk, directory)?,
+            None => input_log::verify_objects(&*self.storage)?,
+        };
+        let verified = found.into_iter().map(|found| Verified {
+            object: found.name,
+            bytes: found.bytes,
+            commits: Vec::new(),
+            torn: found.torn,
+            result: found.result,
+        });
+        Ok(verified.collect())
+    }
+
     /// Every record of the log, and whether each names the one before it.
     fn verify_log(&self) -> Result<Vec<Verified>, StoreError> {
         let mut verified = Vec::new();
@@ -268,6 +291,7 @@ impl Inspector {
                 object,
                 bytes,
                 commits,
+                torn: 0,
                 result,
             });
             before = next;
@@ -301,6 +325,7 @@ impl Inspector {
             object: record::name(number),
             bytes: 0,
             commits: Vec::from_iter(commit),
+            torn: 0,
             result: Err(StoreError::Missing {
                 object: record::name(number),
                 named_by,
@@ -353,6 +378,7 @@ fn note(
         object: object.to_owned(),
         bytes,
         commits: vec![number],
+        torn: 0,
         result: check(),
     });
 }

@@ -19,7 +19,7 @@ mod s3;
 
 use std::ops::Range;
 
-pub use self::open::{open, open_in_spite_of_lock, open_to_read};
+pub use self::open::{input_directory, open, open_in_spite_of_lock, open_to_read};
 
 /// What [`Storage::create`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

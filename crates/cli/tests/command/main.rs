@@ -6,9 +6,11 @@ mod stores;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use stores::{Application, damage, object};
+use wallaroo_store::input_log::{Disk, InputLog, Kind, SystemDisk};
 
 /// What a call of the command said.
 #[derive(Debug, PartialEq, Eq)]
@@ -335,4 +337,85 @@ fn a_commit_that_is_not_kept_is_no_damage() {
         get(directory.path(), &["stocks", "IBM", "--checkpoint", "3"]).code,
         0
     );
+}
+
+/// Writes blocks of two records each into an input log of the store, and gives its file with the lengths of the blocks.
+fn logged(store: &Path, blocks: u64) -> (String, std::path::PathBuf, Vec<usize>) {
+    let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+    let directory = store.join("input/orders/acknowledged");
+    let mut log = InputLog::open(&disk, &directory).expect("it can be made");
+    let (mut lengths, mut sync) = (Vec::new(), None);
+    for block in 0..blocks {
+        for number in [2 * block + 1, 2 * block + 2] {
+            let pushed = log.block().push(number, Kind::Message, |bytes| {
+                bytes.extend_from_slice(&number.to_le_bytes());
+                Ok::<(), ()>(())
+            });
+            pushed.expect("it is taken");
+        }
+        let before = files(&directory)
+            .first()
+            .map_or(0, |(_, bytes)| bytes.len());
+        let begun = log.append().expect("there is room");
+        sync = begun.or(sync);
+        let file = sync.as_ref().expect("the first block begins a file");
+        file.sync().expect("the disk takes it");
+        lengths.push(files(&directory)[0].1.len() - before);
+    }
+    let (path, _) = files(&directory).remove(0);
+    let name = "input/orders/acknowledged/00000000000000000001-0000.log".to_owned();
+    (name, path.into(), lengths)
+}
+
+/// They were not looked at: what a start would not read was said to be whole.
+#[test]
+fn damage_of_an_input_log_is_told_and_a_torn_end_is_not_damage() {
+    let (directory, application) = running();
+    let (name, path, lengths) = logged(&application.path, 3);
+    let whole = fs::read(&path).expect("is there");
+    assert_eq!(found_damage(directory.path(), &[]), (0, vec![]));
+
+    // Each bit of the first two blocks: the third says that they had been on the disk.
+    for at in 0..lengths[0] + lengths[1] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(&path, bytes).expect("can be written");
+        let found = (name.clone(), "WAL-0702".to_owned(), vec![]);
+        assert_eq!(
+            found_damage(directory.path(), &[]),
+            (1, vec![found]),
+            "byte {at}"
+        );
+    }
+    // The last one may be torn at any place.
+    let begin = lengths[0] + lengths[1];
+    for end in [begin + 1, begin + 40, whole.len() - 1] {
+        fs::write(&path, &whole[..end]).expect("can be written");
+        let said = wallaroo(
+            directory.path(),
+            &["checkpoint", "verify", "--store", "stocks"],
+        );
+        assert_eq!((said.code, said.errors.as_str()), (0, ""));
+        let torn = end - begin;
+        let bytes = if torn == 1 { "byte" } else { "bytes" };
+        let expected = format!(
+            "torn: {name}\n  {torn} {bytes} at its end are of a write that was not completed"
+        );
+        assert!(said.output.contains(&expected), "{}", said.output);
+        let said = wallaroo(
+            directory.path(),
+            &["checkpoint", "verify", "--store", "stocks", "--json"],
+        );
+        let checked = json_of(&said);
+        let found = checked
+            .as_array()
+            .expect("is a list")
+            .iter()
+            .find(|found| found["object"] == name);
+        assert_eq!(found.expect("it was looked at")["torn_bytes"], torn);
+    }
+    // Nothing is changed by looking.
+    assert_eq!(fs::read(&path).expect("is there").len(), whole.len() - 1);
+    // The logs are of no commit.
+    assert_eq!(found_damage(directory.path(), &["3"]), (0, vec![]));
 }

@@ -31,7 +31,7 @@ const SEAL_BYTES: u64 = (HEADER_BYTES + CHECKSUM_BYTES) as u64;
 const FIRST_READ: u64 = 16 << 10;
 /// Of so many of the last numbers seals are read as well.
 const SEALS_READ: u64 = 100;
-const FOLDER: &str = "input/";
+pub(super) const FOLDER: &str = "input/";
 
 /// What one partition has in an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -317,56 +317,83 @@ impl ObjectLog {
         (bytes, places)
     }
 
-    /// Reads what is in an object of so many bytes.
     fn head(&self, number: u64, bytes: u64) -> Result<Head, StoreError> {
-        let name = name_of(number);
-        let damaged = |what: &str| self.damaged(number, what);
-        if bytes < SEAL_BYTES {
-            return Err(damaged("it is shorter than its header"));
-        }
-        let mut found = self.storage.read_range(&name, 0..bytes.min(FIRST_READ))?;
-        if &found[..4] != MAGIC || u64_at(&found, 8) != number {
-            return Err(damaged("its header is not what was written"));
-        }
-        let version = u32_at(&found, 4);
-        if version != VERSION {
-            return Err(StoreError::TooNew {
-                object: name,
-                place: self.storage.place().to_owned(),
-                what: "version",
-                found: version.to_string(),
-                supported: VERSION.to_string(),
-            });
-        }
-        let end = HEADER_BYTES + u32_at(&found, 44) as usize;
-        let all = (end + CHECKSUM_BYTES) as u64;
-        if all > bytes {
-            return Err(damaged("it is shorter than its table"));
-        }
-        if all > found.len() as u64 {
-            found = self.storage.read_range(&name, 0..all)?;
-        }
-        if xxh3_64(&found[..end]) != u64_at(&found, end) {
-            return Err(damaged("the checksum of its header differs"));
-        }
-        let places = places(&found[HEADER_BYTES..end], u32_at(&found, 40), all)
-            .filter(|places| places.last().map_or(all, |last| last.offset + last.length) == bytes);
-        let mut nonce = [0; 16];
-        nonce.copy_from_slice(&found[24..40]);
-        Ok(Head {
-            generation: u64_at(&found, 16),
-            nonce: u128::from_le_bytes(nonce),
-            places: places.ok_or_else(|| damaged("its table does not fit it"))?,
-        })
+        read_head(&*self.storage, number, bytes)
     }
 
     fn damaged(&self, number: u64, what: &str) -> StoreError {
-        StoreError::Corrupt {
-            object: name_of(number),
-            place: self.storage.place().to_owned(),
-            what: what.to_owned(),
+        damaged(&*self.storage, number, what)
+    }
+}
+
+/// Reads what is in an object of so many bytes.
+fn read_head(storage: &dyn Storage, number: u64, bytes: u64) -> Result<Head, StoreError> {
+    let name = name_of(number);
+    let damaged = |what: &str| damaged(storage, number, what);
+    if bytes < SEAL_BYTES {
+        return Err(damaged("it is shorter than its header"));
+    }
+    let mut found = storage.read_range(&name, 0..bytes.min(FIRST_READ))?;
+    if &found[..4] != MAGIC || u64_at(&found, 8) != number {
+        return Err(damaged("its header is not what was written"));
+    }
+    let version = u32_at(&found, 4);
+    if version != VERSION {
+        return Err(StoreError::TooNew {
+            object: name,
+            place: storage.place().to_owned(),
+            what: "version",
+            found: version.to_string(),
+            supported: VERSION.to_string(),
+        });
+    }
+    let end = HEADER_BYTES + u32_at(&found, 44) as usize;
+    let all = (end + CHECKSUM_BYTES) as u64;
+    if all > bytes {
+        return Err(damaged("it is shorter than its table"));
+    }
+    if all > found.len() as u64 {
+        found = storage.read_range(&name, 0..all)?;
+    }
+    if xxh3_64(&found[..end]) != u64_at(&found, end) {
+        return Err(damaged("the checksum of its header differs"));
+    }
+    let places = places(&found[HEADER_BYTES..end], u32_at(&found, 40), all)
+        .filter(|places| places.last().map_or(all, |last| last.offset + last.length) == bytes);
+    let mut nonce = [0; 16];
+    nonce.copy_from_slice(&found[24..40]);
+    Ok(Head {
+        generation: u64_at(&found, 16),
+        nonce: u128::from_le_bytes(nonce),
+        places: places.ok_or_else(|| damaged("its table does not fit it"))?,
+    })
+}
+
+fn damaged(storage: &dyn Storage, number: u64, what: &str) -> StoreError {
+    StoreError::Corrupt {
+        object: name_of(number),
+        place: storage.place().to_owned(),
+        what: what.to_owned(),
+    }
+}
+
+/// Reads an object of so many bytes, and compares its checksums.
+pub(super) fn verify(storage: &dyn Storage, number: u64, bytes: u64) -> Result<(), StoreError> {
+    for place in read_head(storage, number, bytes)?.places {
+        let section =
+            storage.read_range(&name_of(number), place.offset..place.offset + place.length)?;
+        let mut at = 0;
+        while at < section.len() {
+            let block = block::read(&section[at..], 0);
+            let block = block.ok_or_else(|| damaged(storage, number, &not_as_written(at)))?;
+            at += block.length;
         }
     }
+    Ok(())
+}
+
+fn not_as_written(at: usize) -> String {
+    format!("the block at byte {at} of a section is not what was written")
 }
 
 /// What an object says of itself.
@@ -409,8 +436,7 @@ impl ObjectReplay {
             (*object, *at) = (number, 0);
         }
         let Some(block) = block::read(&bytes[*at..], 0) else {
-            let what = format!("the block at byte {at} of a section is not what was written");
-            return Err(E::from(self.log.damaged(*object, &what)));
+            return Err(E::from(self.log.damaged(*object, &not_as_written(*at))));
         };
         *at += block.length;
         for entry in block.entries {
@@ -453,7 +479,7 @@ fn name_of(number: u64) -> String {
     format!("{FOLDER}{number:020}")
 }
 
-fn number_of(name: &str) -> Option<u64> {
+pub(super) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(FOLDER)?;
     let number = digits.parse().ok()?;
     (name_of(number) == name).then_some(number)

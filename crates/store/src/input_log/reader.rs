@@ -118,12 +118,31 @@ fn delete_if_empty(disk: &dyn Disk, path: &Path, length: usize) -> Result<(), St
 }
 
 /// Commits go on while a log is read, and delete files whose records have been; then what is left of such a file is of no interest.
-fn unless_trimmed<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn unless_trimmed<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// An error if a block behind `offset`, where no valid block is, says that the file had been synced beyond: then it is no torn end.
+pub(super) fn not_torn(path: &Path, bytes: &[u8], offset: usize) -> Result<(), StoreError> {
+    let later = (offset + 1..bytes.len().saturating_sub(HEADER_BYTES))
+        .filter(|at| bytes[*at] == b'W')
+        .filter_map(|at| block::read(&bytes[at..], at as u64));
+    let synced = later.map(|block| block.synced).max().unwrap_or(0);
+    if synced <= offset as u64 {
+        return Ok(());
+    }
+    let name = path.file_name().unwrap_or_default();
+    Err(StoreError::Corrupt {
+        object: name.to_string_lossy().into_owned(),
+        place: path.parent().unwrap_or(path).display().to_string(),
+        what: format!(
+            "the block at byte {offset} is not what was written, and {synced} bytes had been on the disk"
+        ),
+    })
 }
 
 /// Cuts the file at `offset`, where no valid block is, unless a later block says that it had been synced beyond.
@@ -133,23 +152,7 @@ fn cut_if_torn(
     bytes: &[u8],
     offset: usize,
 ) -> Result<(), StoreError> {
-    let later = (offset + 1..bytes.len().saturating_sub(HEADER_BYTES))
-        .filter(|at| bytes[*at] == b'W')
-        .filter_map(|at| block::read(&bytes[at..], at as u64));
-    let synced = later.map(|block| block.synced).max().unwrap_or(0);
-    if synced > offset as u64 {
-        return Err(StoreError::Corrupt {
-            object: path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
-            place: path.parent().unwrap_or(path).display().to_string(),
-            what: format!(
-                "the block at byte {offset} is not what was written, and {synced} bytes had been on the disk"
-            ),
-        });
-    }
+    not_torn(path, bytes, offset)?;
     match unless_trimmed(disk.cut(path, offset as u64)) {
         Ok(_) => Ok(()),
         Err(error) => Err(failed("cut", path, &error)),

@@ -20,7 +20,7 @@ const UPLOADS: &str = "uploads";
 /// The lock's file.
 pub(crate) const LOCK: &str = "lock";
 /// What has files of its own, which are not objects.
-const INPUT: &str = "input";
+pub(crate) const INPUT: &str = "input";
 
 const GONE: &str = "its directory has been deleted or replaced since it was opened; bring it back and start the application again, or start anew with an empty one";
 

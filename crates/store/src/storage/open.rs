@@ -3,12 +3,12 @@
 //! **Invariants.** A directory is opened by one process at a time, unless somebody insists, or only reads. Who only reads makes,
 //! changes and syncs nothing, and no lock.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
 
-use super::directory::{self, Directory, LOCK};
+use super::directory::{self, Directory, INPUT, LOCK};
 use super::object::{Executor, Objects};
 use super::read_only::ReadOnly;
 use super::{ErrorKind, Storage, StorageError};
@@ -55,6 +55,18 @@ pub fn open_to_read(address: &str) -> Result<Arc<dyn Storage>, StoreError> {
         Place::S3(bucket_and_prefix) => {
             Arc::new(ReadOnly(super::s3::open(address, bucket_and_prefix)?))
         }
+    })
+}
+
+/// The directory of the input logs of a store at an address; none if they are objects of the store.
+///
+/// # Errors
+/// When the address is of no known form.
+pub fn input_directory(address: &str) -> Result<Option<PathBuf>, StoreError> {
+    Ok(match place_of(address)? {
+        Place::Directory(path) => Some(path.join(INPUT)),
+        #[cfg(feature = "s3")]
+        Place::S3(_) => None,
     })
 }
 

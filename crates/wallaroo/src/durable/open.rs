@@ -4,7 +4,6 @@
 //! touched. When this returns, everything that was committed is published.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use wallaroo_core::key::ANY_KIND;
@@ -390,12 +389,11 @@ fn resume_sinks(
 
 /// Where the input logs are: in the store, whatever it is.
 fn input_place(with: &StoreOptions) -> InputPlace {
-    let path = with.address.strip_prefix("file://");
-    let path = path.unwrap_or(&with.address);
-    if path.contains("://") {
-        return InputPlace::Objects(with.log_input_every);
+    // An address of no known form cannot be opened, which is told.
+    match storage::input_directory(&with.address) {
+        Ok(Some(directory)) => InputPlace::Files(directory, Arc::new(SystemDisk)),
+        Ok(None) | Err(_) => InputPlace::Objects(with.log_input_every),
     }
-    InputPlace::Files(PathBuf::from(path).join("input"), Arc::new(SystemDisk))
 }
 
 pub(crate) fn store_error(error: &StoreError) -> Error {

@@ -2,6 +2,7 @@
 
 use super::super::{BlockBuilder, Kind};
 use super::*;
+use crate::input_log::verify_objects;
 use crate::storage::StorageError;
 use crate::storage::faulty::{Faults, Faulty};
 use crate::storage::memory::Memory;
@@ -152,12 +153,20 @@ fn damage_is_an_error_and_never_the_end() {
     put(&log, &[section("a", &[(1, "one"), (2, "two")])], 1).expect("ok");
     let name = name_of(2);
     let bytes = memory.objects().get(&name).expect("is there").len();
+    let damaged = || {
+        let looked_at = verify_objects(&*storage).expect("it can be listed");
+        assert!(looked_at.iter().any(|found| found.name == name));
+        let damaged = looked_at.into_iter().filter(|found| found.result.is_err());
+        damaged.map(|found| found.name).collect::<Vec<_>>()
+    };
+    assert_eq!(damaged(), [""; 0]);
     for at in 0..bytes {
         memory.damage(&name, |bytes| bytes[at] ^= 0x10);
         let read = ObjectLog::open(Arc::clone(&storage), 1, 9)
             .map(Arc::new)
             .and_then(|log| found(&log, "a", 1));
         assert!(read.is_err(), "byte {at}: {read:?}");
+        assert_eq!(damaged(), std::slice::from_ref(&name), "byte {at}");
         memory.damage(&name, |bytes| bytes[at] ^= 0x10);
     }
     for length in 0..bytes {

@@ -4,6 +4,7 @@
 //! Devices are made with `mount`, which only root may; without it a test says that it was not run.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -21,12 +22,20 @@ struct Count {
     text: String,
 }
 
+/// Says that a test is not run. Not with `eprintln!`: that is captured, and shown of tests that fail only.
+fn not_run(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let line = format!("NOT RUN: {test}, as nothing can be mounted here: {why}\n");
+    // Nobody reads it if it cannot be written.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 /// A mounted file system, until it is dropped.
 struct Mount(PathBuf);
 
 impl Mount {
     /// None where this process may not mount.
-    #[allow(clippy::print_stderr, reason = "people shall see what was not run")]
     fn new(path: &Path, arguments: &[&str]) -> Option<Mount> {
         fs::create_dir_all(path).expect("a directory can be made");
         let mounted = Command::new("mount").args(arguments).arg(path).output();
@@ -34,11 +43,11 @@ impl Mount {
             Ok(output) if output.status.success() => Some(Mount(path.to_owned())),
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stderr).into_owned();
-                eprintln!("not run, as nothing can be mounted here: {}", text.trim());
+                not_run(text.trim());
                 None
             }
             Err(error) => {
-                eprintln!("not run, as nothing can be mounted here: {error}");
+                not_run(&error.to_string());
                 None
             }
         }

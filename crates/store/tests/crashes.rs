@@ -332,7 +332,7 @@ fn going_back_to_a_savepoint_opens_a_branch() {
     assert_eq!(
         taken.to_string(),
         format!(
-            "cannot make savepoint \"monday\" in the store {}: there is one of that name; choose another, or delete that one first",
+            "cannot make savepoint \"monday\" in the store {}: there is one of that name; choose another",
             memory.place()
         )
     );

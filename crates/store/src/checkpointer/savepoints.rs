@@ -40,10 +40,7 @@ impl Store {
             let found = Savepoint::read(&*self.storage, name)?;
             return match found {
                 Some(found) if found.checksum == savepoint.checksum => Ok(found),
-                _ => Err(refused(
-                    self,
-                    "there is one of that name; choose another, or delete that one first",
-                )),
+                _ => Err(refused(self, "there is one of that name; choose another")),
             };
         }
         if let Err(error) = self.check_owner(&what) {

@@ -171,6 +171,9 @@ fn name(key: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(value: Value, expected: &str) {
@@ -286,6 +289,35 @@ mod tests {
         let shown = serde_json::to_string(&object).expect("is JSON");
         assert!(shown.starts_with("[[["), "{}", &shown[..40]);
         assert!(shown.contains(r#"{"extension":1,"bytes":"#));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in vec(any::<u8>(), 0..200)) {
+            if let Ok(object) = Object::decode(&bytes) {
+                serde_json::to_string(&object).expect("is JSON");
+            }
+        }
+
+        /// Extensions hold values again, in forms of their own.
+        #[test]
+        fn no_extension_makes_the_decoder_panic(kind: i8, content in vec(any::<u8>(), 0..100)) {
+            let mut bytes = Vec::new();
+            rmpv::encode::write_value(&mut bytes, &Value::Ext(kind, content)).expect("it is written");
+            let object = Object::decode(&bytes).expect("it is an extension");
+            serde_json::to_string(&object).expect("is JSON");
+        }
+    }
+
+    #[test]
+    fn a_length_reserves_nothing() {
+        // Arrays, maps, texts, bytes and extensions of 4 GiB, of which nothing is there.
+        for kind in [0xdd, 0xdf, 0xdb, 0xc6, 0xc9] {
+            assert!(
+                Object::decode(&[kind, 0xff, 0xff, 0xff, 0xff]).is_err(),
+                "{kind:x}"
+            );
+        }
     }
 
     #[test]

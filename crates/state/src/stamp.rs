@@ -29,7 +29,27 @@ pub fn split(value: &[u8]) -> (Option<u64>, &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in vec(any::<u8>(), 0..20)) {
+            let (time, snapshot) = split(&bytes);
+            prop_assert_eq!(time.is_some(), bytes.len() >= BYTES && bytes[0] == MARK);
+            prop_assert!(bytes.ends_with(snapshot));
+        }
+
+        #[test]
+        fn what_is_written_is_read(touched: u64, snapshot in vec(any::<u8>(), 0..20)) {
+            let mut value = Vec::new();
+            write(touched, &mut value);
+            value.extend_from_slice(&snapshot);
+            prop_assert_eq!(split(&value), (Some(touched), snapshot.as_slice()));
+        }
+    }
 
     #[test]
     fn a_stamp_is_told_from_a_snapshot() {

@@ -139,3 +139,37 @@ pub(crate) fn not_found(place: &str) -> StoreError {
 struct Format {
     format: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Memory;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in vec(any::<u8>(), 0..200)) {
+            let storage = Memory::new();
+            storage.put(NAME, bytes);
+            let _ = Application::read(&storage);
+        }
+
+        /// What is read is what an application is compared with: a start finds every change but one of the random number, which
+        /// nothing is decided by.
+        #[test]
+        fn a_changed_byte_is_refused(at in any::<prop::sample::Index>(), to: u8) {
+            let made = Application::new("stocks", 1_024, 7);
+            let mut bytes = serde_json::to_vec_pretty(&made).expect("it can be written");
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            let storage = Memory::new();
+            storage.put(NAME, bytes);
+            if let Ok(found) = made.clone().claim(&storage) {
+                let expected = Application { id: found.id.clone(), format: found.format, ..made };
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}

@@ -136,3 +136,38 @@ impl Savepoint {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Memory;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in vec(any::<u8>(), 0..200)) {
+            let storage = Memory::new();
+            storage.put(Savepoint::object("before"), bytes);
+            let _ = Savepoint::read(&storage, "before");
+            let _ = Savepoint::list(&storage);
+        }
+
+        /// Also by what is still JSON: one digit more or less names another commit, and its checksum is another.
+        #[test]
+        fn a_changed_byte_leads_to_no_other_commit(at in any::<prop::sample::Index>(), to: u8) {
+            let made = Savepoint::new("before", 17, 0x1234_5678_9abc_def0, 1_767_225_600_000);
+            let mut bytes = serde_json::to_vec_pretty(&made).expect("it can be written");
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            let storage = Memory::new();
+            storage.put(Savepoint::object("before"), bytes);
+            if let Ok(Some(read)) = Savepoint::read(&storage, "before") {
+                let names_both = (read.number == made.number) || (read.checksum == made.checksum);
+                prop_assert!(names_both, "{read:?} names another commit, with a checksum that was not written");
+                prop_assert_eq!(read.name, "before");
+            }
+        }
+    }
+}

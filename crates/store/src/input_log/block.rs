@@ -221,3 +221,37 @@ fn take_leb128(bytes: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in vec(any::<u8>(), 0..200), offset: u64) {
+            prop_assert!(read(&bytes, offset).is_none());
+        }
+
+        /// With a right checksum: what only a damaged program writes is refused, too, or has no more entries than bytes.
+        #[test]
+        fn no_payload_makes_the_decoder_panic_or_reserve(first: u64, count: u32, payload in vec(any::<u8>(), 0..100)) {
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+            for value in [0, 0, first] {
+                bytes.extend_from_slice(&value.to_le_bytes());
+            }
+            bytes.extend_from_slice(&count.to_le_bytes());
+            bytes.extend_from_slice(&[0; 4]);
+            bytes.extend_from_slice(&payload);
+            let checksum = xxh3_64(&bytes);
+            bytes.extend_from_slice(&checksum.to_le_bytes());
+            if let Some(block) = read(&bytes, 0) {
+                prop_assert!(block.entries.len() <= payload.len());
+                prop_assert!(block.entries.capacity() <= 2 * payload.len().max(4));
+            }
+        }
+    }
+}

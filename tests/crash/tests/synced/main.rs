@@ -4,6 +4,7 @@
 //! lost with the power, and so could a name whose directory was not synced since it was made. The loss of power itself is the
 //! simulation's part.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -37,12 +38,9 @@ fn can_trace() -> bool {
         .status();
     let can = traced.is_ok_and(|status| status.success());
     if !can {
-        #[allow(clippy::print_stderr, reason = "who reads the result must know of it")]
-        {
-            eprintln!(
-                "SKIPPED: what is synced was not looked at, as strace is missing or may trace nothing here"
-            );
-        }
+        // Past the harness, which keeps what tests print that pass.
+        let text = "NOT RUN: what_is_committed_acknowledged_or_published_is_on_the_disk, as strace is missing or may trace nothing here";
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
     can
 }

@@ -1,5 +1,8 @@
 //! The log in objects: read back, trimmed, damaged; and several processes that take it from each other.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::super::{BlockBuilder, Kind};
 use super::*;
 use crate::input_log::verify_objects;
@@ -284,5 +287,35 @@ fn whatever_happens_what_was_put_is_found() {
                 }
             }
         }
+    }
+}
+
+proptest! {
+    /// Behind a right header, and with a right checksum: what only a damaged program writes is refused too.
+    #[test]
+    fn no_table_makes_the_decoder_panic_or_reserve(count: u32, table in vec(any::<u8>(), 0..120), blocks in vec(any::<u8>(), 0..60)) {
+        let (memory, storage) = memory();
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        for value in [2_u64, 1, 0, 0] {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        for value in [count, table.len() as u32] {
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        bytes.extend_from_slice(&table);
+        let checksum = xxh3_64(&bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        bytes.extend_from_slice(&blocks);
+        memory.put(name_of(2), bytes.as_slice());
+        let _ = super::verify(&*storage, 2, bytes.len() as u64);
+        let _ = ObjectLog::open(storage, 1, 9);
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in vec(any::<u8>(), 0..200)) {
+        let (memory, storage) = memory();
+        memory.put(name_of(2), bytes.as_slice());
+        prop_assert!(super::verify(&*storage, 2, bytes.len() as u64).is_err());
     }
 }

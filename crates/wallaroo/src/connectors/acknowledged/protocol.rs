@@ -107,3 +107,58 @@ pub(super) fn read<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> 
     from.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bytes behind a right beginning, so that more than the first comparison is tried.
+    fn begun(magic: &'static [u8; 8]) -> impl Strategy<Value = Vec<u8>> {
+        (any::<bool>(), vec(any::<u8>(), 0..120)).prop_map(move |(is_begun, rest)| {
+            let magic = if is_begun { magic.as_slice() } else { &[] };
+            [magic, &rest].concat()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_decoder_panic_or_reserve(client in begun(CLIENT_MAGIC), server in begun(SERVER_MAGIC)) {
+            if let Ok(Ok(name)) = read_hello(&mut client.as_slice()) {
+                prop_assert!((1..=MAX_NAME_BYTES).contains(&name.len()) && name.capacity() <= MAX_NAME_BYTES);
+            }
+            let _ = read_answer(&mut server.as_slice());
+            let _ = read_frame_header(&mut client.as_slice());
+        }
+
+        #[test]
+        fn a_hello_of_any_length_is_read_or_refused(name in vec(any::<u8>(), 0..200), cut in 0_usize..4) {
+            let mut bytes = Vec::new();
+            write_hello(&name, &mut bytes)?;
+            let whole = bytes.len();
+            bytes.truncate(whole - cut.min(name.len()));
+            let expected = match name.len() {
+                1..=MAX_NAME_BYTES if bytes.len() < whole => None,
+                1..=MAX_NAME_BYTES => Some(Ok(name)),
+                _ => Some(Err(Status::Name)),
+            };
+            prop_assert_eq!(read_hello(&mut bytes.as_slice()).ok(), expected);
+        }
+
+        #[test]
+        fn an_answer_and_a_frame_come_back(status in 0_usize..5, max_frame_bytes: u32, durable: u64, frame in vec(any::<u8>(), 0..50)) {
+            let answer = Answer { status: Status::ALL[status], max_frame_bytes, durable };
+            let mut bytes = Vec::new();
+            write_answer(answer, &mut bytes)?;
+            prop_assert_eq!(read_answer(&mut bytes.as_slice())?, answer);
+            prop_assert!(read_answer(&mut &bytes[..bytes.len() - 1]).is_err());
+            bytes.clear();
+            write_frame(durable, &frame, &mut bytes)?;
+            let mut rest = bytes.as_slice();
+            let (length, number) = read_frame_header(&mut rest)?;
+            prop_assert_eq!((length as usize, number, rest), (frame.len(), durable, frame.as_slice()));
+        }
+    }
+}

@@ -12,13 +12,15 @@ use wallaroo_store::application::Application;
 use wallaroo_store::commit::{
     PlanIdentity, SinkIdentity, SinkState, SourcePosition, StateIdentity,
 };
-use wallaroo_store::input_log::{InputLog, Kind, Replay};
+use wallaroo_store::input_log::{
+    BlockBuilder, Disk, InputLog, Kind, ObjectLog, Replay, Section, SystemDisk,
+};
 use wallaroo_store::inspect::Inspector;
 use wallaroo_store::object_name::ObjectKind;
 use wallaroo_store::outbox::{SinkRows, read_outbox, write_outbox};
 use wallaroo_store::savepoint::Savepoint;
 use wallaroo_store::segment::{StateChanges, write_segment};
-use wallaroo_store::{Commit, Memory, OpenOptions, Store, StoreError};
+use wallaroo_store::{Commit, Memory, OpenOptions, Storage, Store, StoreError};
 
 const MADE_MS: u64 = 1_772_366_400_000;
 
@@ -193,10 +195,14 @@ const ENTRIES: [(u64, Kind, &[u8]); 4] = [
     (2_001, Kind::Message, b"IBM 5.00"),
 ];
 
+fn disk() -> Arc<dyn Disk> {
+    Arc::new(SystemDisk)
+}
+
 #[test]
 fn an_input_log_of_version_1_is_written_as_ever() {
     let directory = tempfile::tempdir().expect("can be made");
-    let mut log = InputLog::open(directory.path()).expect("can be made");
+    let mut log = InputLog::open(&disk(), directory.path()).expect("can be made");
     for block in ENTRIES.chunks(2) {
         for (number, kind, entry) in block {
             let written = log.block().push(*number, *kind, |bytes| {
@@ -221,7 +227,7 @@ fn an_input_log_of_version_1_loads() {
     for (name, bytes) in fixture("input-v1") {
         fs::write(directory.path().join(name), bytes).expect("can be written");
     }
-    let mut replay = Replay::open(directory.path(), 1).expect("is there");
+    let mut replay = Replay::open(&disk(), directory.path(), 1).expect("is there");
     let mut found = Vec::new();
     while replay
         .next(|entry| {
@@ -231,5 +237,61 @@ fn an_input_log_of_version_1_loads() {
         .expect("is whole")
     {}
     let expected = ENTRIES.map(|(number, kind, bytes)| (number, kind, bytes.to_vec()));
+    assert_eq!(found, expected);
+}
+
+/// The entries as sections of two partitions.
+fn sections() -> [Section; 2] {
+    ["ä", "tcp"].map(|partition| {
+        let mut block = BlockBuilder::default();
+        for (number, kind, entry) in ENTRIES {
+            let pushed = block.push(number, kind, |bytes| {
+                bytes.extend_from_slice(entry);
+                Ok::<(), ()>(())
+            });
+            pushed.expect("cannot fail");
+        }
+        Section {
+            source: "orders".to_owned(),
+            partition: partition.to_owned(),
+            first: 1,
+            next: 2_002,
+            blocks: block.finish(0, 0).to_vec(),
+        }
+    })
+}
+
+#[test]
+fn an_input_log_in_objects_of_version_1_is_written_as_ever() {
+    let memory = Arc::new(Memory::new());
+    let storage: Arc<dyn Storage> = Arc::clone(&memory) as Arc<dyn Storage>;
+    let log = ObjectLog::open(storage, 3, 7 << 64).expect("nobody is there");
+    let prepared = log.prepare(&sections(), 8 << 64);
+    log.put(&prepared).expect("there is room");
+    compare("input-objects-v1", &memory.objects());
+}
+
+#[test]
+fn an_input_log_in_objects_of_version_1_loads() {
+    let memory = Memory::new();
+    for (name, bytes) in fixture("input-objects-v1") {
+        memory.put(name, bytes);
+    }
+    let log = ObjectLog::open(Arc::new(memory), 4, 9 << 64).expect("it is whole");
+    let log = Arc::new(log);
+    assert_eq!(log.partitions("orders"), ["tcp", "ä"]);
+    let mut replay = log.replay("orders", "ä", 2);
+    let mut found = Vec::new();
+    while replay
+        .next(|entry| {
+            found.push((entry.number, entry.kind, entry.bytes.to_vec()));
+            Ok::<(), StoreError>(())
+        })
+        .expect("is whole")
+    {}
+    let expected = ENTRIES[1..].iter();
+    let expected: Vec<_> = expected
+        .map(|(number, kind, bytes)| (*number, *kind, bytes.to_vec()))
+        .collect();
     assert_eq!(found, expected);
 }

@@ -308,7 +308,7 @@ proptest! {
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes.extend_from_slice(&blocks);
         memory.put(name_of(2), bytes.as_slice());
-        let _ = super::verify(&*storage, 2, bytes.len() as u64);
+        let _ = verify(&*storage, 2, bytes.len() as u64);
         let _ = ObjectLog::open(storage, 1, 9);
     }
 
@@ -316,6 +316,6 @@ proptest! {
     fn no_bytes_make_the_decoder_panic(bytes in vec(any::<u8>(), 0..200)) {
         let (memory, storage) = memory();
         memory.put(name_of(2), bytes.as_slice());
-        prop_assert!(super::verify(&*storage, 2, bytes.len() as u64).is_err());
+        prop_assert!(verify(&*storage, 2, bytes.len() as u64).is_err());
     }
 }

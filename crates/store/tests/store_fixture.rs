@@ -3,7 +3,7 @@
 //!
 //! To write the fixtures of another version: `WRITE_FIXTURES=1 cargo test -p wallaroo-store --features testing --test store_fixture`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -294,4 +294,68 @@ fn an_input_log_in_objects_of_version_1_loads() {
         .map(|(number, kind, bytes)| (*number, *kind, bytes.to_vec()))
         .collect();
     assert_eq!(found, expected);
+}
+
+/// The fields in the first columns of the table below a heading of docs/formats.md.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let (_, section) = page
+        .split_once(&format!("\n{heading}\n"))
+        .expect("it has the heading");
+    let section = section.split("\n#").next().unwrap_or(section);
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = cells.filter_map(|line| line.split(" |").next());
+    cells
+        .flat_map(|cell| cell.split(", "))
+        .map(|field| field.trim_matches('`').to_owned())
+        .collect()
+}
+
+/// The fields of a JSON value, but those within what sources and sinks write themselves.
+fn fields(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+    if ["positions[].position", "sinks[].state"].contains(&path) {
+        return;
+    }
+    match value {
+        serde_json::Value::Object(object) => {
+            for (name, value) in object {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                found.insert(path.clone());
+                fields(value, &path, found);
+            }
+        }
+        serde_json::Value::Array(values) => values
+            .iter()
+            .for_each(|value| fields(value, &format!("{path}[]"), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_page_on_formats_names_every_field_of_json_and_no_other() {
+    let store = fixture("store-v1");
+    let body = |record: &str| {
+        let bytes = &store[record];
+        let length = u32::from_le_bytes(bytes[12..16].try_into().expect("four bytes"));
+        bytes[56..][..length as usize].to_vec()
+    };
+    for (heading, json) in [
+        ("## application.json", store["application.json"].clone()),
+        ("### Body of a fence", body("log/00000000000000000001")),
+        ("### Body of a commit", body("log/00000000000000000002")),
+        (
+            "## savepoints/NAME.json",
+            store["savepoints/monday.json"].clone(),
+        ),
+    ] {
+        let json: serde_json::Value = serde_json::from_slice(&json).expect("is JSON");
+        let mut found = BTreeSet::new();
+        fields(&json, "", &mut found);
+        assert_eq!(documented(heading), found, "{heading}");
+    }
 }

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::graph::{Built, GraphNode, program};
 use crate::memory::Guard;
 use crate::running::Running;
-use crate::status_page;
+use crate::status_page::StatusPage;
 use crate::stream::Pipeline;
 
 /// An application.
@@ -178,15 +178,21 @@ impl App {
         } = built;
         let mut engine = options.engine();
         engine.host = host;
-        let plan = program.plan.clone();
+        // First, so that it can be asked while the store is read and what was not published yet is.
+        let status = options.status;
+        let status = status.map(|at| StatusPage::serve(at, &program.plan));
+        let status = status.transpose()?;
+        let show = |run: &Run, checkpoints| {
+            if let Some(status) = &status {
+                status.show(run.handle(), checkpoints);
+            }
+        };
         let Some(store) = &options.store else {
             let (run, body) = Run::prepare(program, engine)?;
-            let status = options
-                .status
-                .map(|at| status_page::serve(at, &plan, run.handle(), None));
+            show(&run, None);
             let guard = options.memory_limit;
             let guard = guard.map(|limit| Guard::start(limit, run.handle(), None));
-            let running = Running::new(run, senders, None, status.transpose()?);
+            let running = Running::new(run, senders, None, status);
             return Ok((running.guarded(guard.transpose()?), body));
         };
         let opened = match place {
@@ -210,10 +216,7 @@ impl App {
             .start(&run.handle())
             .map_err(StartError::Thread)?;
         let view = || Some(checkpoints.view());
-        let status = options
-            .status
-            .map(|at| status_page::serve(at, &plan, run.handle(), view()));
-        let status = status.transpose()?;
+        show(&run, view());
         let guard = options.memory_limit;
         let guard = guard.map(|limit| Guard::start(limit, run.handle(), view()));
         let running = Running::new(run, senders, Some(checkpoints), status);

@@ -10,7 +10,6 @@ use std::sync::Mutex;
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use wallaroo_console::Console;
 use wallaroo_core::Code;
 use wallaroo_engine::{Body, Outcome, Run, Status};
 
@@ -19,6 +18,7 @@ use crate::durable::{self, CheckpointStatus, Checkpoints, Committed};
 use crate::error::{Error, ErrorKind};
 use crate::graph::AnySender;
 use crate::memory::Guard;
+use crate::status_page::StatusPage;
 
 /// A running application. Made by [`App::start`](crate::App::start).
 ///
@@ -45,7 +45,7 @@ pub struct Running {
     /// Kept for its end.
     _memory: Option<Guard>,
     /// Behind a lock only so that this can be shared.
-    status: Option<(SocketAddr, Mutex<Console>)>,
+    status: Option<(SocketAddr, Mutex<StatusPage>)>,
 }
 
 impl Running {
@@ -53,14 +53,14 @@ impl Running {
         run: Run,
         senders: BTreeMap<String, AnySender>,
         checkpoints: Option<Checkpoints>,
-        status: Option<Console>,
+        status: Option<StatusPage>,
     ) -> Self {
         Running {
             run,
             senders,
             checkpoints,
             _memory: None,
-            status: status.map(|console| (console.address(), Mutex::new(console))),
+            status: status.map(|page| (page.address(), Mutex::new(page))),
         }
     }
 

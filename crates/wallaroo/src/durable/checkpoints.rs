@@ -4,7 +4,7 @@
 //! neither thread: it is tried again, and `status` says why. Both threads end when the run has ended.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use wallaroo_store::commit::SourcePosition;
 use super::collector::Collector;
 use super::committed::Committed;
 use super::committer::{Committer, Stopped};
+use super::input::InputLogs;
 use super::pace::{self, Cost};
 use super::recovery::{Commits, GoBack, Point};
 use super::staged::Staged;
@@ -48,7 +49,7 @@ pub struct CheckpointStatus {
     pub commits: u64,
     /// Epochs that have ended and are not committed.
     pub uncommitted: usize,
-    /// Bytes of the input logs after the last commit; 0 without one.
+    /// Bytes that the input logs occupy; 0 without one.
     pub input_log_bytes: u64,
     /// Why nothing can be committed at present.
     pub paused: Option<String>,
@@ -73,6 +74,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     news: Condvar,
     clock: SystemClock,
+    /// The committer has them.
+    logs: Weak<InputLogs>,
 }
 
 #[derive(Default)]
@@ -214,6 +217,7 @@ impl CheckpointView {
     pub(crate) fn status(&self) -> CheckpointStatus {
         let mut status = self.0.state().status.clone();
         status.uncommitted = self.0.collector.waiting();
+        status.input_log_bytes = self.0.logs.upgrade().map_or(0, |logs| logs.bytes());
         status
     }
 
@@ -261,6 +265,7 @@ impl Checkpoints {
             state: Mutex::new(state),
             news: Condvar::new(),
             clock: SystemClock::new(),
+            logs: committer.logs(),
         });
         let asked = Arc::downgrade(&shared);
         staged.when_full(Arc::new(move || {
@@ -438,7 +443,6 @@ fn commit_epochs(shared: &Shared, mut committer: Committer, run: &RunHandle) {
             state.status.committed_at = now;
             state.status.duration = now.since(began);
             state.status.bytes = done.bytes;
-            state.status.input_log_bytes = committer.input_log_bytes();
             state.status.commits += 1;
         }
         drop(state);

@@ -5,7 +5,7 @@
 //! on where it stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use wallaroo_core::{Code, ConnectorError, Messages, Publisher, Rows};
@@ -567,9 +567,9 @@ impl Committer {
         }
     }
 
-    /// What the input logs occupy; 0 where that cannot be told.
-    pub(crate) fn input_log_bytes(&self) -> u64 {
-        self.logs.as_ref().map_or(0, |logs| logs.bytes())
+    /// The input logs.
+    pub(crate) fn logs(&self) -> Weak<InputLogs> {
+        self.logs.as_ref().map(Arc::downgrade).unwrap_or_default()
     }
 
     /// The last committed epoch.

@@ -10,3 +10,4 @@ mod sending;
 mod slow;
 mod staged;
 mod taken_over;
+mod watched;

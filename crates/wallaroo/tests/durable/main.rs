@@ -8,6 +8,7 @@ mod pace;
 mod recovering;
 mod sending;
 mod slow;
+mod sql;
 mod staged;
 mod taken_over;
 mod watched;

@@ -88,6 +88,9 @@ fn store(spec: &Spec<'_>) -> PyResult<Option<StoreOptions>> {
     if let Some(name) = spec.optional("savepoint")? {
         store = store.savepoint(name.extract::<String>()?);
     }
+    for name in names(spec, "drop_savepoints")? {
+        store = store.drop_savepoint(name);
+    }
     for name in names(spec, "drop_states")? {
         store = store.drop_state(name);
     }

@@ -427,3 +427,14 @@ def test_a_file_that_does_not_exist_is_unavailable_and_named(tmp_path: Path) -> 
     with pytest.raises(wallaroo.UnavailableError, match="absent") as raised:
         app.run()
     assert raised.value.code.startswith("WAL-")
+
+
+def test_rows_of_dicts_have_the_columns_of_the_first(tmp_path: Path) -> None:
+    """Each had its values in an order of its own."""
+    path = tmp_path / "out.csv"
+    rows: list[dict[str, Any]] = [{"a": 1, "b": 2}, {"b": 4, "a": 3}]
+    App("rows", source("rows", rows).to_sink("out", file_sink(path, csv()))).run()
+    assert path.read_text() == "1,2\n3,4\n"
+    rows.append({"a": 5, "c": 6})
+    with pytest.raises(ValueError, match=r"the first message had the keys \['a', 'b'\], this one has \['a', 'c'\]"):
+        App("rows", source("rows", rows).to_sink("out", file_sink(path, csv()))).run()

@@ -124,6 +124,17 @@ def test_a_source_and_a_sink_that_are_no_more_must_be_dropped_by_name(tmp_path: 
     app("b").run(store=tmp_path, drop_sources=["a"], drop_sinks=["a out"])
 
 
+def test_a_savepoint_can_be_dropped(tmp_path: Path) -> None:
+    app = App("kept", source("numbers", [1]).end())
+    app.run(store=tmp_path)
+    app.run(store=tmp_path, savepoint="monday")
+    with pytest.raises(wallaroo.InvalidError, match='savepoint "tuesday"'):
+        app.run(store=tmp_path, drop_savepoints=["tuesday"])
+    app.run(store=tmp_path, drop_savepoints=["monday"])
+    with pytest.raises(wallaroo.InvalidError, match='savepoint "monday"'):
+        app.run(store=tmp_path, from_checkpoint="monday")
+
+
 def test_a_store_belongs_to_the_application_of_one_name(tmp_path: Path) -> None:
     App("one", source("numbers", [1]).end()).run(store=tmp_path)
     with pytest.raises(wallaroo.InvalidError, match="one"):

@@ -218,7 +218,7 @@ pub enum PlanError {
     },
     /// A name cannot be used.
     #[error(
-        "the name {name:?} at {location} cannot be used; a name has 1 to 255 characters and no control characters or '='"
+        "the name {name:?} at {location} cannot be used; a name has 1 to 255 bytes and no control characters or '='"
     )]
     Name {
         /// The name.

@@ -373,7 +373,7 @@ fn closed(source: &str) -> Error {
         ErrorKind::Closed,
         Code::SendClosed,
         format!(
-            "cannot send to the source {source:?}: the application has stopped; start it again"
+            "cannot send to the source {source:?}: the application has stopped; wait() tells whether it failed, and why"
         ),
     )
 }

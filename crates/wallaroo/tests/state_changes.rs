@@ -473,3 +473,42 @@ fn stages_come_and_go_while_their_states_stay() {
         .unwrap();
     assert_eq!(seen.take(), ["bob 102", "ann 102"]);
 }
+
+/// A savepoint keeps its files until it is deleted, which no option did.
+#[test]
+fn a_savepoint_that_is_dropped_keeps_nothing_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, store) = (directory.path(), store(directory.path()));
+    assert_eq!(
+        write(path, store.clone(), 10, total).unwrap(),
+        expected(10, 10)
+    );
+    let named = store.clone().savepoint("ten");
+    assert_eq!(write(path, named, 20, total).unwrap(), expected(20, 20));
+    for count in [30, 40, 50, 60, 70] {
+        write(path, store.clone(), count, total).unwrap();
+    }
+    assert_refused(
+        write(path, store.clone().drop_savepoint("nine"), 80, total),
+        Code::StoreNotFound,
+        &["savepoint \"nine\""],
+    );
+    // It may be the one that a start goes back to: from then on it is the newest of the path.
+    let back = store
+        .clone()
+        .from("ten")
+        .reset_sink("rows")
+        .drop_savepoint("ten");
+    assert_eq!(write(path, back, 30, total).unwrap(), expected(30, 30));
+    assert_refused(
+        write(
+            path,
+            store.clone().from("ten").reset_sink("rows"),
+            40,
+            total,
+        ),
+        Code::StoreNotFound,
+        &["savepoint \"ten\""],
+    );
+    assert_eq!(write(path, store, 40, total).unwrap(), expected(40, 40));
+}

@@ -33,6 +33,8 @@ class Options(TypedDict, total=False):
     """Go on from a savepoint, or from a commit by its number, instead of the last commit."""
     savepoint: str
     """Keep the checkpoint that this start goes on from under this name."""
+    drop_savepoints: Sequence[str]
+    """Savepoints that are deleted."""
     drop_states: Sequence[str]
     """States that the store has and the application has no more."""
     rename_states: Mapping[str, str]

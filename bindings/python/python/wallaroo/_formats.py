@@ -227,6 +227,18 @@ class _Csv(Format[T]):
         getters = list(self.fields.hints) if self.fields is not None else None
         needed = self.fields.needed if self.fields is not None else set()
         delimiter = self.delimiter
+        columns: list[Any] = []
+
+        def in_order(message: Mapping[Any, Any]) -> list[Any]:
+            if not columns:
+                columns.extend(message)
+            if list(message) == columns:
+                return list(message.values())
+            if set(message) != set(columns):
+                keys = list(message)
+                text = f"the first message had the keys {columns}, this one has {keys}; rows of one file have the same columns"
+                raise ValueError(text)
+            return [message[name] for name in columns]
 
         def encode(message: Any) -> str:
             if getters is not None and isinstance(message, Mapping):
@@ -234,7 +246,7 @@ class _Csv(Format[T]):
             elif getters is not None:
                 values = [getattr(message, name) for name in getters]
             elif isinstance(message, Mapping):
-                values = list(message.values())
+                values = in_order(message)
             else:
                 values = list(message)
             return delimiter.join(_quoted(value, delimiter) for value in values)
@@ -316,7 +328,8 @@ def csv(
 
     Args:
         type_: What a row becomes: a dataclass or a ``msgspec.Struct``, whose fields are found by name and made from text by
-            their types. Without it rows become dicts of texts.
+            their types. Without it rows become dicts of texts; a sink without it writes no header, and the values of dicts in the
+            order of the first one's keys.
         delimiter: What separates columns; one ASCII character.
         header: Whether there is a header; without one the fields of the type are the columns in their order.
         rename: Column by field, where their names differ.

@@ -70,7 +70,7 @@ impl Store {
             return Err(StoreError::NotFound {
                 place: self.storage.place().to_owned(),
                 what: format!("savepoint {name:?}"),
-                advice: "list them to see which there are".to_owned(),
+                advice: "`wallaroo checkpoint savepoints` lists them".to_owned(),
             });
         };
         Ok(self.storage.delete(&Savepoint::object(&savepoint.name))?)

@@ -560,6 +560,11 @@ impl Committer {
         self.store.savepoint(name).map(|_| ())
     }
 
+    /// Deletes a savepoint. Its commit is kept no longer for it.
+    pub(crate) fn delete_savepoint(&mut self, name: &str) -> Result<(), StoreError> {
+        self.store.delete_savepoint(name)
+    }
+
     /// Has a function called whenever messages that waited for the input log are handed on.
     pub(crate) fn when_released(&self, call: Arc<dyn Fn() + Send + Sync>) {
         if let Some(logs) = &self.logs {

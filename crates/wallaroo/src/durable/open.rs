@@ -143,6 +143,10 @@ pub(crate) fn open_in(
         let made = committer.savepoint(name);
         made.map_err(|error| store_error(&error))?;
     }
+    for name in &with.drop_savepoints {
+        let deleted = committer.delete_savepoint(name);
+        deleted.map_err(|error| store_error(&error))?;
+    }
     Ok(Opened {
         resume,
         committer,

@@ -34,6 +34,7 @@ pub struct StoreOptions {
     pub(crate) take_over: bool,
     pub(crate) from: Option<String>,
     pub(crate) savepoint: Option<String>,
+    pub(crate) drop_savepoints: Vec<String>,
     pub(crate) drop_states: Vec<String>,
     pub(crate) rename_states: Vec<(String, String)>,
     pub(crate) drop_sources: Vec<String>,
@@ -53,6 +54,7 @@ impl StoreOptions {
             take_over: false,
             from: None,
             savepoint: None,
+            drop_savepoints: Vec::new(),
             drop_states: Vec::new(),
             rename_states: Vec::new(),
             drop_sources: Vec::new(),
@@ -115,6 +117,14 @@ impl StoreOptions {
     #[must_use]
     pub fn savepoint(mut self, name: impl Into<String>) -> Self {
         self.savepoint = Some(name.into());
+        self
+    }
+
+    /// Deletes a savepoint at this start; the checkpoint itself goes as all do that are kept no longer. It may be the one that
+    /// [`from`](StoreOptions::from) goes back to.
+    #[must_use]
+    pub fn drop_savepoint(mut self, name: impl Into<String>) -> Self {
+        self.drop_savepoints.push(name.into());
         self
     }
 

@@ -71,7 +71,7 @@ fn a_name_that_cannot_be_used() {
         Code::Name,
         format!(
             "the name \"a=b\" at {} cannot be used; \
-             a name has 1 to 255 characters and no control characters or '='",
+             a name has 1 to 255 bytes and no control characters or '='",
             at(line)
         ),
     );

@@ -70,7 +70,7 @@ fn a_stopped_application_takes_no_messages() {
     let running = started(open_gate());
     running.stop();
     ending::wait(&running).expect("it completes");
-    let text = "cannot send to the source \"numbers\": the application has stopped; start it again";
+    let text = "cannot send to the source \"numbers\": the application has stopped; wait() tells whether it failed, and why";
     check(
         running.send("numbers", 1u64),
         ErrorKind::Closed,

@@ -48,6 +48,7 @@ _MEANT = {"worker-count", "join", "resilience-dir", "run-with-resilience", "time
 #: Of ours.
 _OURS_WITH_VALUE = {
     "checkpoint-every",
+    "drop-savepoint",
     "drop-sink",
     "drop-source",
     "drop-state",

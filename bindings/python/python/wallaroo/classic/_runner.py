@@ -40,8 +40,8 @@ Options:
       --checkpoint-every <TIME>     Time between two checkpoints, like 200ms, 5s, 1m
       --log <LEVEL>                 off, error, warn, info, debug, trace
   -h, --help                        Print help
-  and those of every application that are about its store: --retain, --savepoint, --from, --take-over, --drop-state,
-  --rename-state, --drop-source, --drop-sink, --reset-sink
+  and those of every application that are about its store: --retain, --savepoint, --drop-savepoint, --from,
+  --take-over, --drop-state, --rename-state, --drop-source, --drop-sink, --reset-sink
 
 Options of the original:
       --run-with-resilience         Keep checkpoints in a directory of --resilience-dir

@@ -18,9 +18,10 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// More checkpoints than that are a mistake: each is named by every later one.
 const MAX_RETAIN: usize = 1000;
 /// The options that act on a store, so that there must be one.
-const ONCE: [&str; 7] = [
+const ONCE: [&str; 8] = [
     "--from",
     "--savepoint",
+    "--drop-savepoint",
     "--drop-state",
     "--rename-state",
     "--drop-source",
@@ -39,6 +40,7 @@ pub(in crate::command_line) struct StoreArguments {
     take_over: bool,
     from: Option<String>,
     savepoint: Option<String>,
+    drop_savepoints: Vec<String>,
     drop_states: Vec<String>,
     rename_states: Vec<(String, String)>,
     drop_sources: Vec<String>,
@@ -89,6 +91,7 @@ impl StoreArguments {
             take_over,
             from: one("--from"),
             savepoint: one("--savepoint"),
+            drop_savepoints: all("--drop-savepoint"),
             drop_states: all("--drop-state"),
             rename_states: renames
                 .iter()
@@ -130,6 +133,7 @@ impl StoreArguments {
         store.take_over |= self.take_over;
         store.from = self.from.or(store.from);
         store.savepoint = self.savepoint.or(store.savepoint);
+        store.drop_savepoints.extend(self.drop_savepoints);
         store.drop_states.extend(self.drop_states);
         store.rename_states.extend(self.rename_states);
         store.drop_sources.extend(self.drop_sources);
@@ -188,6 +192,7 @@ pub(super) fn options() -> Vec<Arg> {
             "Take the store from a process that cannot be stopped",
         )
         .action(ArgAction::SetTrue),
+        repeated("--drop-savepoint", "NAME", "Delete the savepoint NAME"),
         repeated(
             "--drop-state",
             "NAME",

@@ -135,6 +135,7 @@ fn every_option_of_the_store_reaches_it() {
         .take_over(true)
         .from("monday")
         .savepoint("tuesday")
+        .drop_savepoint("sunday")
         .drop_state("a")
         .drop_state("b")
         .rename_state("old", "new=er")
@@ -142,7 +143,7 @@ fn every_option_of_the_store_reaches_it() {
         .drop_sink("alerts")
         .reset_sink("rows");
     let line = "--store ./data --checkpoint-every 200ms --retain 5 --recoveries 8 --take-over --from monday --savepoint tuesday \
-                --drop-state a --drop-state b --rename-state old=new=er --drop-source ticks --drop-sink alerts --reset-sink rows";
+                --drop-savepoint sunday --drop-state a --drop-state b --rename-state old=new=er --drop-source ticks --drop-sink alerts --reset-sink rows";
     let line: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(store(&line, &[], None), Ok(Some(expected)));
 }
@@ -293,8 +294,9 @@ const VARIABLES: [(&str, &str, &str); 11] = [
     ("recoveries", "WALLAROO_RECOVERIES", "7"),
 ];
 /// Options that are meant for one start; variables outlive it.
-const WITHOUT_VARIABLE: [&str; 9] = [
+const WITHOUT_VARIABLE: [&str; 10] = [
     "savepoint",
+    "drop-savepoint",
     "from",
     "take-over",
     "drop-state",

@@ -438,3 +438,14 @@ def test_rows_of_dicts_have_the_columns_of_the_first(tmp_path: Path) -> None:
     rows.append({"a": 5, "c": 6})
     with pytest.raises(ValueError, match=r"the first message had the keys \['a', 'b'\], this one has \['a', 'c'\]"):
         App("rows", source("rows", rows).to_sink("out", file_sink(path, csv()))).run()
+
+
+def test_a_row_may_be_a_dict_of_texts(tmp_path: Path) -> None:
+    """With its types written out it was empty."""
+    path = tmp_path / "in.csv"
+    path.write_text("symbol,price\na,1\n")
+    kept = memory()
+    App("rows", source("rows", file(path, csv(dict[str, str]))).key_by("symbol").to_sink("kept", kept)).run()
+    assert kept.take() == [{"symbol": "a", "price": "1"}]
+    with pytest.raises(TypeError, match="the columns of a dict are texts"):
+        csv(dict[str, int])

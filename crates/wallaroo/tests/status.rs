@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use serde::{Deserialize, Serialize};
-use wallaroo::{App, Options, State, StoreOptions, channel, discard, source};
+use wallaroo::{App, Options, State, StoreOptions, channel, discard, file, source};
 
 #[derive(Default, Serialize, Deserialize)]
 struct Total(u64);
@@ -71,4 +71,19 @@ fn a_running_application_tells_its_health_status_and_metrics() {
     running.wait().expect("it has not failed");
     drop(running);
     assert!(TcpStream::connect(address).is_err());
+}
+
+/// It was counted as passed over, and ended the run.
+#[test]
+fn a_record_that_ends_the_run_is_not_counted_as_dropped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("numbers.jsonl");
+    std::fs::write(&path, "1\nx\n").expect("it can be written");
+    let numbers = source("numbers", file(&path).json::<u64>());
+    let app = App::new("watched").add(numbers.to_sink("nowhere", discard()));
+    let running = app.start(Options::default()).expect("it starts");
+    running.wait().expect_err("a record is no number");
+    let status = running.status();
+    let numbers = status.nodes.iter().find(|node| node.name == "numbers");
+    assert_eq!(numbers.map(|node| node.dropped), Some(0), "{status:?}");
 }

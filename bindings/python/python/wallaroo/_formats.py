@@ -343,6 +343,13 @@ def csv(
         ...     close: float
         >>> ticks = wallaroo.file("ticks.csv", wallaroo.csv(Tick, rename={"symbol": "Ticker", "close": "Close"}))
     """
+    if typing.get_origin(type_) is dict:
+        if typing.get_args(type_) != (str, str):
+            message = (
+                f"csv takes no {type_}: the columns of a dict are texts; give dict, or a dataclass with the types of the columns"
+            )
+            raise TypeError(message)
+        type_ = dict
     return _Csv(type_, delimiter, rename or {}, header=header)
 
 

@@ -151,7 +151,9 @@ impl Executor {
         let mut provenance = Provenance::default();
         for record in rejected {
             let origin = self.control.origin(partition, record.number);
-            self.counts.nodes[source.index()].add_dropped(1);
+            if !matches!(self.nodes[node].on_error, OnError::Fail) {
+                self.counts.nodes[source.index()].add_dropped(1);
+            }
             match self.nodes[node].on_error {
                 OnError::Fail => {
                     return Err(Failure::Decode {

@@ -51,7 +51,7 @@ pub struct CheckpointStatus {
     pub uncommitted: usize,
     /// Bytes that the input logs occupy; 0 without one.
     pub input_log_bytes: u64,
-    /// Why nothing can be committed at present.
+    /// Why nothing can be committed at present, or nothing taken from sources because their input log cannot be written.
     pub paused: Option<String>,
     /// How often the application has gone back to its last commit since the start, because a source, a sink or a worker failed.
     pub recoveries: u64,
@@ -217,7 +217,10 @@ impl CheckpointView {
     pub(crate) fn status(&self) -> CheckpointStatus {
         let mut status = self.0.state().status.clone();
         status.uncommitted = self.0.collector.waiting();
-        status.input_log_bytes = self.0.logs.upgrade().map_or(0, |logs| logs.bytes());
+        if let Some(logs) = self.0.logs.upgrade() {
+            status.input_log_bytes = logs.bytes();
+            status.paused = status.paused.or_else(|| logs.waits_for());
+        }
         status
     }
 

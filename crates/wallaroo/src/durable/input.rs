@@ -13,6 +13,7 @@ mod files;
 mod group;
 mod grouped;
 mod records;
+mod waits;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -88,6 +89,14 @@ impl InputLogs {
         match self {
             InputLogs::Files(logs) => logs.bytes(),
             InputLogs::Objects(logs) => logs.bytes(),
+        }
+    }
+
+    /// Why one of them cannot be written at present, if one cannot: what has been read waits then, and no more is read.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        match self {
+            InputLogs::Files(logs) => logs.waits().why(),
+            InputLogs::Objects(logs) => logs.shared().waits.why(),
         }
     }
 

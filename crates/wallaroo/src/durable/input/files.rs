@@ -13,6 +13,7 @@ use wallaroo_core::{ConnectorError, Intake, Position, Reader};
 use wallaroo_store::StoreError;
 use wallaroo_store::input_log::{self, Disk, InputLog, Replay, Sync};
 
+use super::waits::Waits;
 use super::{InputLogs, Place, SourceLog, failed, records};
 use crate::message::Message;
 
@@ -26,6 +27,7 @@ pub(crate) struct FileLogs {
     disk: Arc<dyn Disk>,
     /// The files that have to be synced before a commit, by source and partition; the last one is still written.
     open: Mutex<BTreeMap<(String, String), Vec<Sync>>>,
+    waits: Waits,
 }
 
 impl FileLogs {
@@ -35,6 +37,7 @@ impl FileLogs {
             root,
             disk,
             open: Mutex::default(),
+            waits: Waits::default(),
         }
     }
 
@@ -76,6 +79,10 @@ impl FileLogs {
         let partitions = sources.flat_map(|source| entries(&source));
         let files = partitions.flat_map(|partition| entries(&partition));
         files.filter_map(|file| self.disk.size(&file).ok()).sum()
+    }
+
+    pub(super) fn waits(&self) -> &Waits {
+        &self.waits
     }
 
     /// The partitions of a source that have a log.
@@ -236,6 +243,7 @@ impl<T: Message> LoggedReader<T> {
             }
             Err(error) if error.is_passing() => {
                 tracing::warn!(source = self.source, "{error}; trying again");
+                files(&self.logs).waits.begin(&self.place(), &error);
                 self.held = Some((intake.put_aside(self.next), read));
                 Ok(Read::IdleFor(TRY_AGAIN))
             }
@@ -253,11 +261,20 @@ fn files(logs: &InputLogs) -> &FileLogs {
 }
 
 impl<T: Message> LoggedReader<T> {
+    /// Where its log is, among others.
+    fn place(&self) -> String {
+        format!("{}/{}", self.source, self.partition)
+    }
+
     /// Reads behind what is in the log, and writes it there.
     fn take(&mut self, intake: &mut Intake<T>) -> Result<Read, ConnectorError> {
         if let Some((taken, read)) = self.held.take() {
             intake.give_again(taken);
-            return self.append(intake, super::after_waiting(read));
+            let read = self.append(intake, super::after_waiting(read))?;
+            if self.held.is_none() {
+                files(&self.logs).waits.end(&self.place());
+            }
+            return Ok(read);
         }
         let Some(reader) = &mut self.reader else {
             return Ok(Read::End);

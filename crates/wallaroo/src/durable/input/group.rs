@@ -11,6 +11,7 @@ use wallaroo_core::{Clock, ConnectorError, SystemClock, Waker};
 use wallaroo_store::input_log::{BlockBuilder, ObjectLog, Section};
 use wallaroo_store::{Storage, StoreError};
 
+use super::waits::Waits;
 use crate::durable::nonce;
 
 /// A group of so many bytes is written at once: 8 MiB, a tenth of a second at 80 MB/s.
@@ -18,6 +19,8 @@ const FULL: usize = 8 << 20;
 /// How long a failed write waits before it is tried again; doubled each time.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// All partitions share its log.
+const PLACE: &str = "input/";
 /// How long one wait lasts; only a bound, waits end by a signal.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -32,6 +35,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     news: Condvar,
     released: OnceLock<Arc<dyn Fn() + Send + Sync>>,
+    pub(super) waits: Waits,
 }
 
 #[derive(Default)]
@@ -65,6 +69,7 @@ impl GroupLog {
             }),
             news: Condvar::new(),
             released: OnceLock::new(),
+            waits: Waits::default(),
         });
         let writing = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("wallaroo-input".to_owned());
@@ -262,13 +267,17 @@ impl Shared {
         let mut patience = FIRST_RETRY;
         loop {
             let error = match self.log.put(&prepared) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.waits.end(PLACE);
+                    return Ok(());
+                }
                 Err(error) => error,
             };
             if !error.is_passing() {
                 return Err(error);
             }
             tracing::warn!("the input log waits: {error}; trying again");
+            self.waits.begin(PLACE, &error);
             let state = self.state();
             if state.is_closed {
                 return Err(error);

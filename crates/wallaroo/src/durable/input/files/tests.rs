@@ -208,9 +208,15 @@ fn a_reader_that_woke_while_the_disk_was_full_is_asked_again() {
         let (read, messages) = read();
         assert!(matches!(read, Read::IdleFor(_)), "{read:?}");
         assert!(messages.is_empty(), "{messages:?} are not in the log");
+        let why = log.logs.waits_for().expect("it waits");
+        assert!(
+            why.starts_with("the input log cannot be written: cannot create"),
+            "{why}"
+        );
     }
     disk.is_full.store(false, Ordering::Relaxed);
     let (read, messages) = read();
     assert_eq!(messages, [1]);
     assert!(matches!(read, Read::More), "{read:?}: it has woken");
+    assert_eq!(log.logs.waits_for(), None);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wallaroo_core::{PartitionId, Source};
 use wallaroo_store::Memory;
+use wallaroo_store::testing::{Faults, Faulty};
 
 use super::super::group::GroupLog;
 use super::*;
@@ -72,4 +73,47 @@ fn messages_that_come_while_others_wait_are_not_forgotten() {
         wakes.recv_timeout(PATIENCE).expect("somebody wakes");
         found.extend(taken(&mut reader, &mut next));
     }
+}
+
+/// While the server cannot be reached nothing is handed on, and the log says why; it goes on by itself.
+#[test]
+fn a_log_that_cannot_be_written_says_so_and_goes_on() {
+    let storage = Arc::new(Faulty::new(Arc::new(Memory::new()), Faults::default()));
+    let log = GroupLog::open(Arc::clone(&storage) as _, 1, Duration::ZERO).expect("it opens");
+    let shared = Arc::clone(log.shared());
+    let (waker, wakes) = waker();
+    let (sender, mut numbers) = source_channel::<u64>(100);
+    let within = numbers.open("channel", None, &waker).expect("it opens");
+    let place = ("numbers", "channel");
+    let mut reader = GroupedReader::open(&shared, place, 1, Some(within), &waker);
+    let mut next = 1;
+    storage.set_faults(Faults {
+        before_per_mille: 1000,
+        ..Faults::default()
+    });
+    sender.send(1).expect("it is open");
+    assert!(taken(&mut reader, &mut next).is_empty());
+    let clock = wallaroo_core::SystemClock::new();
+    let began = wallaroo_core::Clock::now(&clock);
+    let why = loop {
+        if let Some(why) = shared.waits.why() {
+            break why;
+        }
+        let waited = wallaroo_core::Clock::now(&clock).since(began);
+        assert!(waited < PATIENCE, "it never says that it waits");
+        std::thread::yield_now();
+    };
+    assert!(
+        why.starts_with("the input log cannot be written: "),
+        "{why}"
+    );
+    assert!(taken(&mut reader, &mut next).is_empty(), "it is not there");
+    storage.set_faults(Faults::default());
+    let mut found = taken(&mut reader, &mut next);
+    while found.is_empty() {
+        wakes.recv_timeout(PATIENCE).expect("the log wakes");
+        found = taken(&mut reader, &mut next);
+    }
+    assert_eq!(found, [1]);
+    assert_eq!(shared.waits.why(), None);
 }

@@ -148,7 +148,7 @@ fn until_paused(running: &Running) -> String {
 fn a_full_device_holds_sources_and_they_go_on_when_there_is_room() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let store = directory.path().join("device");
-    let Some(_mount) = Mount::of_size(&store, "2m") else {
+    let Some(_mount) = Mount::of_size(&store, "64m") else {
         return;
     };
     let numbers = generator(1_u64, |last| Some(last + 1));
@@ -176,7 +176,7 @@ fn a_full_device_holds_sources_and_they_go_on_when_there_is_room() {
 fn a_full_device_holds_senders_and_loses_nothing_they_have_sent() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let store = directory.path().join("device");
-    let Some(_mount) = Mount::of_size(&store, "2m") else {
+    let Some(_mount) = Mount::of_size(&store, "64m") else {
         return;
     };
     let (_, numbers) = channel::<u64>(10);
@@ -198,11 +198,14 @@ fn a_full_device_holds_senders_and_loses_nothing_they_have_sent() {
         let before = until_still("what is handled", || handled(&running));
         before < sent
     });
+    let why = status(&running).paused.expect("senders are held");
+    assert!(why.contains("No space left"), "{why}");
     fs::remove_file(store.join("filler")).expect("it is there");
     for number in sent + 1..=sent + 500 {
         running.send("numbers", number).expect("it runs");
     }
     running.checkpoint().expect("it goes on");
+    assert_eq!(status(&running).paused, None);
     running.stop();
     running.wait().expect("it ends well");
     drop(running);

@@ -418,15 +418,27 @@ fn redirections(
     Ok(all)
 }
 
+/// The address behind a `@`: that of a port, even if the port is missing, and never of a file.
+fn of_port(at: &str) -> String {
+    if at.contains("://") {
+        at.to_owned()
+    } else {
+        format!("tcp://{at}")
+    }
+}
+
 /// Reads `NAME=ADDRESS`, or `NAME@HOST:PORT`.
 fn redirection(side: Side, given_by: &'static str, text: &str) -> Result<Redirection, Error> {
     // No name has a `=` in it, and no HOST:PORT.
-    match text.split_once('=').or_else(|| text.split_once('@')) {
+    let written = text.split_once('=');
+    let written = written.map(|(name, address)| (name, address.to_owned()));
+    let short = || text.split_once('@').map(|(name, at)| (name, of_port(at)));
+    match written.or_else(short) {
         Some((name, address)) if !name.is_empty() => Ok(Redirection {
             side,
             given_by,
             name: name.to_owned(),
-            address: address.to_owned(),
+            address,
         }),
         _ => Err(misuse_of_address(format!(
             "{given_by} is {text:?}: expected NAME=ADDRESS, where NAME is a {side} of the application; for example {}",

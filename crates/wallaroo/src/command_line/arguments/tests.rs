@@ -68,7 +68,7 @@ fn the_command_line_wins_over_the_environment() {
         redirections,
         [
             ("WALLAROO_IN", "more", "b.csv"),
-            ("--in", "ticks", "localhost:7010")
+            ("--in", "ticks", "tcp://localhost:7010")
         ]
     );
 }
@@ -344,5 +344,17 @@ fn options_for_one_start_are_not_read_from_the_environment() {
     for option in WITHOUT_VARIABLE {
         let variable = format!("WALLAROO_{}", option.to_uppercase().replace('-', "_"));
         assert_eq!(format!("{:?}", run(&[], &[(&variable, "7")])), unset);
+    }
+}
+
+#[test]
+fn what_is_behind_an_at_sign_is_a_port_and_never_a_file() {
+    for (text, address) in [
+        ("alerts@localhost", "tcp://localhost"),
+        ("alerts@127.0.0.1:7002", "tcp://127.0.0.1:7002"),
+        ("alerts@tcp://127.0.0.1:7002", "tcp://127.0.0.1:7002"),
+    ] {
+        let arguments = run(&["--out", text], &[]);
+        assert_eq!(arguments.redirections[0].address, address);
     }
 }

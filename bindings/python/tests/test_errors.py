@@ -288,6 +288,8 @@ def test_what_is_no_exception_of_a_message_ends_the_run_whatever_the_policy(poli
     with pytest.raises(exception) as raised:
         App("leave", stage.to_sink("kept", kept)).run()
     assert raised.value.args == (7,)
+    assert 'source "numbers", 0, record 2' in raised.value.__notes__[0]
+    assert "on_error" not in raised.value.__notes__[0], "it cannot be skipped"
     assert 3 not in kept.take()
     assert letters.take() == []
 
@@ -359,7 +361,34 @@ def test_what_is_no_exception_of_a_message_ends_the_run_in_an_encoder_too(
     with pytest.raises(exception) as raised:
         App("leave", end).run()
     assert raised.value.args == (7,)
+    assert "on_error" not in raised.value.__notes__[0], "it cannot be skipped"
     assert "3" not in (tmp_path / "out").read_text()
+    assert letters.take() == []
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip", "dead_letter"])
+@pytest.mark.parametrize("exception", [SystemExit, KeyboardInterrupt], ids=lambda kind: kind.__name__)
+def test_what_is_no_exception_of_a_message_ends_the_run_in_a_decoder_too(
+    policy: str, exception: type[BaseException], tmp_path: Path
+) -> None:
+    def decoded(record: bytes) -> int:
+        if record == b"2":
+            raise exception(7)
+        return int(record)
+
+    (tmp_path / "numbers").write_text("1\n2\n3\n")
+    kept, letters = memory(), memory()
+    begin = source("numbers", file(tmp_path / "numbers", wallaroo.decoder(decoded)))
+    if policy == "skip":
+        begin = begin.on_error("skip")
+    elif policy == "dead_letter":
+        begin = begin.dead_letter("letters", letters)
+    with pytest.raises(exception) as raised:
+        App("leave", begin.to_sink("kept", kept)).run()
+    assert raised.value.args == (7,)
+    assert raised.value.__notes__[0].startswith("WAL-0304: cannot decode a message:")
+    assert "on_error" not in raised.value.__notes__[0], "it cannot be skipped"
+    assert 3 not in kept.take()
     assert letters.take() == []
 
 

@@ -14,6 +14,10 @@ use crate::watch::StuckStage;
 // Two lines of a terminal; the rest of a message seldom helps.
 const MAX_MESSAGE_BYTES: usize = 200;
 
+const USER_ADVICE: &str = "; correct the function or the input, or let the stage skip such messages with .on_error(OnError::Skip) or keep them with .dead_letter(name, sink)";
+const ENCODE_ADVICE: &str = "; choose another format, change the message in a stage before the sink, or let the sink skip such messages with .on_error(OnError::Skip) or keep them with .dead_letter(name, sink) behind .to_sink";
+const DECODE_ADVICE: &str = "; correct the input, or let the source skip such records with .on_error(OnError::Skip) or keep them with .dead_letter(name, sink)";
+
 /// Where a message came from, with names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -39,7 +43,7 @@ impl fmt::Display for Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The user's code failed for a message.
-    #[error("{}", user_text(.stage, .location, .key, .origin, .message, .error, *.code))]
+    #[error("{}{}", user_text(.stage, .location, .key, .origin, .message, .error, *.code), advice(*.is_exit, USER_ADVICE))]
     User {
         /// The stage.
         stage: String,
@@ -55,9 +59,11 @@ pub enum Failure {
         error: String,
         /// The stable code, which tells an error from a panic.
         code: Code,
+        /// Whether the run ends with it whatever the policy.
+        is_exit: bool,
     },
     /// A message cannot be encoded for a sink.
-    #[error("the sink {sink:?} ({location}) cannot encode a message: {error}; {origin}{}; choose another format, change the message in a stage before the sink, or let the sink skip such messages with .on_error(OnError::Skip) or keep them with .dead_letter(name, sink) behind .to_sink", shown(.message))]
+    #[error("the sink {sink:?} ({location}) cannot encode a message: {error}; {origin}{}{}", shown(.message), advice(*.is_exit, ENCODE_ADVICE))]
     Encode {
         /// The sink.
         sink: String,
@@ -69,9 +75,11 @@ pub enum Failure {
         message: Vec<u8>,
         /// The encoder's error.
         error: String,
+        /// Whether the run ends with it whatever the policy.
+        is_exit: bool,
     },
     /// A record could not be decoded.
-    #[error("cannot decode a message: {origin}: {}{}; correct the input, or let the source skip such records with .on_error(OnError::Skip) or keep them with .dead_letter(name, sink)", .error.full_text(), shown(.message))]
+    #[error("cannot decode a message: {origin}: {}{}{}", .error.full_text(), shown(.message), advice(.error.is_exit(), DECODE_ADVICE))]
     Decode {
         /// Where the record came from.
         origin: Origin,
@@ -443,11 +451,15 @@ fn user_text(
         .as_ref()
         .map(|key| format!("; key {key}"))
         .unwrap_or_default();
-    let policy = "correct the function or the input, or let the stage skip such messages with .on_error(OnError::Skip) or keep them with .dead_letter(name, sink)";
     format!(
-        "the stage {stage:?} ({location}) {how}: {error}{key}; {origin}{}; {policy}",
+        "the stage {stage:?} ({location}) {how}: {error}{key}; {origin}{}",
         shown(message)
     )
+}
+
+/// What to do, as a part of an error text. Nothing where a program asked for its end: no policy keeps it from that.
+fn advice(is_exit: bool, advice: &'static str) -> &'static str {
+    if is_exit { "" } else { advice }
 }
 
 /// The message, cut to a bounded length, as a part of an error text.

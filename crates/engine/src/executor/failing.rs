@@ -87,15 +87,17 @@ impl Executor {
                     origin: described.origin,
                     message: described.message,
                     error: described.error,
+                    is_exit,
                 })
             }
             OnError::Fail
                 if decodes_for(&plan_node.name).is_some() && described.code == Code::UserError =>
             {
+                let error = ConnectorError::new(described.error);
                 Err(Failure::Decode {
                     origin: described.origin,
                     message: described.message,
-                    error: ConnectorError::new(described.error),
+                    error: if is_exit { error.as_exit() } else { error },
                 })
             }
             OnError::Fail => Err(Failure::User {
@@ -106,6 +108,7 @@ impl Executor {
                 message: described.message,
                 error: described.error,
                 code: described.code,
+                is_exit,
             }),
             OnError::Skip => {
                 self.counts.nodes[id.index()].add_dropped(1);

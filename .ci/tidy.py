@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Repository rules that no linter knows. Each failure says what to do."""
-import os, pathlib, re, subprocess, sys
+import os, pathlib, re, runpy, subprocess, sys
 
 MAX_FILE_LINES = 800  # code before the test module; tests of a longer file live in <module>/tests.rs
 BANNED = {r"\bshard": "say key group (ours) or partition (theirs)", r"\bFIXME\b": "write TODO(topic): reason, or fix it"}
@@ -81,6 +81,12 @@ for name in sorted(files):
     if name.endswith(".md"):
         check_links(name, text)
 tests = "\n".join(tests)
+mutations = runpy.run_path("tests/simulation/mutations.py")["MUTATIONS"]
+for name, file, text, _, (suite, test) in mutations:
+    if (count := pathlib.Path(file).read_text().count(text)) != 1:
+        bad.append(f"tests/simulation/mutations.py: {name}: its text is {count} times in {file}; adapt the mutation to the code")
+    if f"fn {test}(" not in pathlib.Path(f"tests/simulation/tests/{suite}.rs").read_text():
+        bad.append(f"tests/simulation/mutations.py: {name}: there is no test {suite}::{test}; name the one that notices it")
 for code, number in CODE_OF_ERROR.findall(pathlib.Path("crates/core/src/code.rs").read_text()):
     is_tested = f"WAL-{int(number):04}" in tests or re.search(rf"\bCode::{code}\b", tests)
     if bool(is_tested) == (code in UNTESTED_CODES):

@@ -57,7 +57,7 @@ MUTATIONS = [  # name, file, text, replacement, (suite, test)
      "self.roll_back(table, slot)?;", "let _ = (table, slot, Self::roll_back);",
      ("order", "a_failing_call_leaves_the_object_as_it_was")),
     ("a snapshot too late: an object changes before it is saved", f"{ENGINE}/executor/state.rs",
-     "        self.tables[*table].save_before_change(&scratch.slots)?;\n", "",
+     "        self.save_before_call(table, &scratch.slots)?;\n", "",
      ("random", "an_epoch_holds_exactly_the_records_before_its_positions")),
     ("what a merge reads and makes may be deleted", f"{DURABLE}/committer.rs",
      "let merged = self.merges.protected();", "let merged = self.merges.protected().into_iter().take(0);", LIVES),

@@ -9,7 +9,7 @@
 //! **Invariants**
 //! - Subject and comparator read the same input through the same reader and must produce the same [`Tally`], else
 //!   the run panics: nobody measures work that was not done.
-//! - Same allocator, same hasher of plain maps, same compiler flags on both sides.
+//! - Same allocator and same compiler flags on both sides. Plain maps hash with foldhash, the engine with xxh3 (see `docs/performance.md`).
 //! - Every family starts with its comparator against itself, which is the noise floor of the lines that follow.
 //!
 //! [`Tally`]: workload::Tally

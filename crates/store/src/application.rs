@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
+use crate::json_format;
 use crate::storage::Storage;
 
 /// The object's name.
@@ -67,11 +68,7 @@ impl Application {
             found: found.to_string(),
             supported: supported.to_string(),
         };
-        // the format first: the fields of a later one may differ
-        let format: Format = serde_json::from_slice(&bytes).map_err(damaged)?;
-        if format.format > FORMAT {
-            return Err(too_new("format", &format.format, &FORMAT));
-        }
+        json_format::check(NAME, storage.place(), &bytes, FORMAT)?;
         let found: Application = serde_json::from_slice(&bytes).map_err(damaged)?;
         if found.key_hash != KEY_HASH {
             return Err(too_new("key hash", &found.key_hash, &KEY_HASH));
@@ -135,11 +132,6 @@ pub(crate) fn not_found(place: &str) -> StoreError {
     }
 }
 
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
@@ -167,7 +159,7 @@ mod tests {
             let storage = Memory::new();
             storage.put(NAME, bytes);
             if let Ok(found) = made.clone().claim(&storage) {
-                let expected = Application { id: found.id.clone(), format: found.format, ..made };
+                let expected = Application { id: found.id.clone(), ..made };
                 prop_assert_eq!(found, expected);
             }
         }

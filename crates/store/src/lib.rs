@@ -13,6 +13,7 @@ pub mod compaction;
 pub mod error;
 pub mod input_log;
 pub mod inspect;
+mod json_format;
 pub mod loader;
 pub mod lock;
 pub mod log;

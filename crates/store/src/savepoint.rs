@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
+use crate::json_format;
 use crate::log::access::{Body, Found, Log};
 use crate::storage::Storage;
 
@@ -89,17 +90,9 @@ impl Savepoint {
             place: storage.place().to_owned(),
             what,
         };
+        json_format::check(&object, storage.place(), &bytes, FORMAT)?;
         let savepoint: Savepoint = serde_json::from_slice(&bytes)
             .map_err(|error| damaged(format!("it cannot be understood: {error}")))?;
-        if savepoint.format > FORMAT {
-            return Err(StoreError::TooNew {
-                object,
-                place: storage.place().to_owned(),
-                what: "format",
-                found: savepoint.format.to_string(),
-                supported: FORMAT.to_string(),
-            });
-        }
         if savepoint.name != name {
             return Err(damaged(format!(
                 "it is of the savepoint {:?}",
@@ -168,6 +161,20 @@ mod tests {
                 prop_assert!(names_both, "{read:?} names another commit, with a checksum that was not written");
                 prop_assert_eq!(read.name, "before");
             }
+        }
+    }
+
+    #[test]
+    fn another_format_is_refused_before_its_fields_are_looked_at() {
+        for (text, told) in [
+            (r#"{"format": 0}"#, "its format is 0"),
+            (r#"{"format": 2, "of": "later"}"#, "format 2"),
+        ] {
+            let storage = Memory::new();
+            storage.put(Savepoint::object("before"), text);
+            let read = Savepoint::read(&storage, "before");
+            let error = read.expect_err("it is no savepoint of this release");
+            assert!(error.to_string().contains(told), "{error}");
         }
     }
 }

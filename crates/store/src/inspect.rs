@@ -202,7 +202,7 @@ impl Inspector {
         }
     }
 
-    /// Reads everything that is kept and compares all checksums: the log, kept commits, and each object that they name, once.
+    /// Reads everything that is kept and compares all checksums: the log, kept commits, each object that they name, once, and savepoints.
     ///
     /// # Errors
     /// When the storage cannot be listed. What is wrong with an object is in the result.
@@ -240,7 +240,31 @@ impl Inspector {
             }
         }
         verified.append(&mut seen);
+        self.verify_savepoints(&mut verified)?;
         Ok(verified)
+    }
+
+    /// Whether the record that each savepoint names is the one that it was made of.
+    fn verify_savepoints(&self, verified: &mut Vec<Verified>) -> Result<(), StoreError> {
+        for savepoint in Savepoint::list(&*self.storage)? {
+            let record = record::name(savepoint.number);
+            let is_told = |found: &Verified| found.object == record && found.result.is_err();
+            let result = if verified.iter().any(is_told) {
+                Ok(())
+            } else {
+                savepoint.commit(&*self.storage, &self.log).map(drop)
+            };
+            let object = Savepoint::object(&savepoint.name);
+            let bytes = self.storage.read(&object)?;
+            verified.push(Verified {
+                bytes: bytes.map_or(0, |bytes| bytes.len() as u64),
+                object,
+                commits: vec![savepoint.number],
+                torn: 0,
+                result,
+            });
+        }
+        Ok(())
     }
 
     /// Reads the input logs and compares all checksums: of what is in the storage, and below `directory` if they are files.

@@ -287,6 +287,20 @@ fn a_damaged_record_of_the_log_is_told() {
     );
 }
 
+/// What it names is whole, and another commit than it was made of: a start from it would be refused.
+#[test]
+fn a_savepoint_of_another_commit_is_told() {
+    let (directory, application) = running();
+    let name = "savepoints/monday.json";
+    let path = application.path.join(name);
+    let text = fs::read_to_string(&path).expect("is there");
+    let changed = text.replace("\"number\": 3", "\"number\": 4");
+    assert_ne!(text, changed);
+    fs::write(&path, changed).expect("can be written");
+    let found = (name.to_owned(), "WAL-0702".to_owned(), vec![4]);
+    assert_eq!(found_damage(directory.path(), &[]), (1, vec![found]));
+}
+
 /// Of the records that are not trimmed, whether a kept commit needs them or not.
 #[test]
 fn a_deleted_record_of_the_log_is_told() {

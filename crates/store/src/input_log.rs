@@ -11,17 +11,21 @@
 //!   cut off. Before that it is damage, and an error. Each block says how far its file had been synced when it was written.
 //! - A failed write or sync ends the file: nothing is appended to it any more, the log goes on in a new one.
 //! - A file begins when the one before is on the disk: the loss of power leaves no hole, behind which a note would say that a record was
-//!   taken which is in none of them.
+//!   taken which is in none of them. It says where that one ended, so that damage of its end is told from a torn write.
+//! - What a process that has been fenced appends or begins does not count.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use self::header::{End, Header};
 use crate::error::StoreError;
 use crate::storage::{ErrorKind, StorageError};
 
 mod block;
+mod chain;
 mod disk;
+mod header;
 mod objects;
 mod reader;
 mod verify;
@@ -40,9 +44,14 @@ const FILE_BYTES: u64 = 32 << 20;
 pub struct InputLog {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
+    generation: u64,
     file: Option<Arc<LogFile>>,
     /// The file before, which has to be on the disk when the next begins.
     ended: Option<Arc<LogFile>>,
+    /// The same of the file that an earlier process has left.
+    left: Option<PathBuf>,
+    /// Where the log ends before the next file.
+    after: Option<End>,
     /// Bytes of the open file.
     length: u64,
     block: BlockBuilder,
@@ -53,6 +62,8 @@ pub struct InputLog {
 struct LogFile {
     file: Box<dyn DiskFile>,
     path: PathBuf,
+    first: u64,
+    attempt: u32,
     written: AtomicU64,
     synced: AtomicU64,
 }
@@ -62,21 +73,36 @@ struct LogFile {
 pub struct Sync(Arc<LogFile>);
 
 impl InputLog {
-    /// Opens the log in `directory`, which is made if there is none. Everything in it has been replayed, or is not wanted.
+    /// Opens the log in `directory`, which is made if there is none, for a process of this generation of the store: what processes
+    /// of earlier ones begin from now on does not count. What is in it is replayed before something is appended
+    /// ([`InputLog::go_on_after`]), or is not wanted.
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn open(disk: &Arc<dyn Disk>, directory: &Path) -> Result<InputLog, StoreError> {
+    pub fn open(
+        disk: &Arc<dyn Disk>,
+        directory: &Path,
+        generation: u64,
+    ) -> Result<InputLog, StoreError> {
         disk.make_directory(directory)
             .map_err(|error| failed("create", directory, &error))?;
         Ok(InputLog {
             disk: Arc::clone(disk),
             directory: directory.to_owned(),
+            generation,
             file: None,
             ended: None,
+            left: None,
+            after: None,
             length: 0,
             block: BlockBuilder::default(),
         })
+    }
+
+    /// Says that everything has been replayed, before the first call of [`InputLog::append`].
+    pub fn go_on_after(&mut self, replay: &Replay) {
+        debug_assert!(self.file.is_none(), "nothing has been appended");
+        (self.left, self.after) = replay.left().unzip();
     }
 
     /// The block that [`InputLog::append`] will write, to be added to.
@@ -93,26 +119,57 @@ impl InputLog {
             return Ok(None);
         };
         if self.length >= FILE_BYTES {
-            self.ended = self.file.take();
+            self.end_file();
         }
         let (file, is_new) = match &self.file {
             Some(file) => (Arc::clone(file), false),
             None => (self.create(first)?, true),
         };
-        let bytes = self
-            .block
-            .finish(self.length, file.synced.load(Ordering::Acquire));
-        if let Err(error) = file.file.append(bytes) {
-            self.ended = self.file.take();
-            return Err(failed("write", &file.path, &error));
+        let written = if is_new {
+            let header = Header {
+                generation: self.generation,
+                after: self.after,
+            };
+            let bytes = self.block.finish(header::BYTES as u64, 0);
+            // Once for a file.
+            let bytes = [&header.to_bytes()[..], bytes].concat();
+            file.file.append(&bytes).map(|()| bytes.len())
+        } else {
+            let synced = file.synced.load(Ordering::Acquire);
+            let bytes = self.block.finish(self.length, synced);
+            file.file.append(bytes).map(|()| bytes.len())
+        };
+        match written {
+            Ok(bytes) => self.length += bytes as u64,
+            Err(error) => {
+                self.end_file();
+                return Err(failed("write", &file.path, &error));
+            }
         }
-        self.length += bytes.len() as u64;
         file.written.store(self.length, Ordering::Release);
         self.block.clear();
         Ok(is_new.then_some(Sync(file)))
     }
 
+    /// Appends nothing more to the file.
+    fn end_file(&mut self) {
+        self.ended = self.file.take();
+        if let Some(file) = self.ended.as_ref().filter(|_| self.length > 0) {
+            self.after = Some(End {
+                first: file.first,
+                attempt: file.attempt,
+                length: self.length,
+            });
+        }
+    }
+
     fn create(&mut self, first: u64) -> Result<Arc<LogFile>, StoreError> {
+        if let Some(path) = &self.left {
+            // What an earlier process has written may be with the system only.
+            let synced = reader::unless_trimmed(self.disk.sync(path));
+            synced.map_err(|error| for_good(failed("sync", path, &error)))?;
+            self.left = None;
+        }
         if let Some(ended) = &self.ended {
             Sync(Arc::clone(ended)).sync().map_err(for_good)?;
             self.ended = None;
@@ -133,6 +190,8 @@ impl InputLog {
         let file = Arc::new(LogFile {
             file,
             path,
+            first,
+            attempt,
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
         });
@@ -169,7 +228,7 @@ impl Sync {
 /// # Errors
 /// When it may not be there.
 pub fn sync_files(disk: &dyn Disk, directory: &Path) -> Result<(), StoreError> {
-    for (_, path) in files(disk, directory)? {
+    for chain::File { path, .. } in chain::files(disk, directory)?.chain {
         let synced = disk.sync(&path);
         synced.map_err(|error| failed("sync", &path, &error))?;
     }
@@ -181,32 +240,15 @@ pub fn sync_files(disk: &dyn Disk, directory: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// When the directory cannot be read or a file not deleted.
 pub fn trim(disk: &dyn Disk, directory: &Path, number: u64) -> Result<(), StoreError> {
-    let files = files(disk, directory)?;
-    for pair in files.windows(2) {
-        if let [(_, path), (next, _)] = pair
-            && *next <= number
-        {
-            disk.delete(path)
-                .map_err(|error| failed("delete", path, &error))?;
-        }
+    let chain::Files { chain, fenced } = chain::files(disk, directory)?;
+    let followed = chain.windows(2).filter(|pair| pair[1].first <= number);
+    let followed = followed.map(|pair| &pair[0]);
+    let fenced = fenced.iter().filter(|file| file.first <= number);
+    for chain::File { path, .. } in followed.chain(fenced) {
+        disk.delete(path)
+            .map_err(|error| failed("delete", path, &error))?;
     }
     Ok(())
-}
-
-/// The files of a log, by their first record.
-fn files(disk: &dyn Disk, directory: &Path) -> Result<Vec<(u64, PathBuf)>, StoreError> {
-    let names = match disk.names(directory) {
-        Ok(names) => names,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed("list", directory, &error)),
-    };
-    let numbered = |name: &String| parse_name(name).map(|number| (number, directory.join(name)));
-    let mut files: Vec<_> = names.iter().filter_map(numbered).collect();
-    files.sort();
-    Ok(files
-        .into_iter()
-        .map(|((first, _), path)| (first, path))
-        .collect())
 }
 
 fn file_name(first: u64, attempt: u32) -> String {

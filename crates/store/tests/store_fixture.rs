@@ -1,5 +1,5 @@
-//! A whole store and an input log that format version 1 has written, which load for ever; and today's writers, which still write
-//! the same bytes.
+//! A whole store and input logs that each version of the formats has written, which load for ever; and today's writers, which still
+//! write the same bytes as theirs.
 //!
 //! To write the fixtures of another version: `WRITE_FIXTURES=1 cargo test -p wallaroo-store --features testing --test store_fixture`.
 
@@ -199,35 +199,9 @@ fn disk() -> Arc<dyn Disk> {
     Arc::new(SystemDisk)
 }
 
-#[test]
-fn an_input_log_of_version_1_is_written_as_ever() {
-    let directory = tempfile::tempdir().expect("can be made");
-    let mut log = InputLog::open(&disk(), directory.path()).expect("can be made");
-    for block in ENTRIES.chunks(2) {
-        for (number, kind, entry) in block {
-            let written = log.block().push(*number, *kind, |bytes| {
-                bytes.extend_from_slice(entry);
-                Ok::<(), ()>(())
-            });
-            written.expect("cannot fail");
-        }
-        if let Some(sync) = log.append().expect("can be written") {
-            sync.sync().expect("can be synced");
-        }
-    }
-    let mut written = BTreeMap::new();
-    files(directory.path(), "", &mut written);
-    compare("input-v1", &written);
-}
-
-#[test]
-fn an_input_log_of_version_1_loads() {
-    // A copy: a replay cuts what it takes for torn.
-    let directory = tempfile::tempdir().expect("can be made");
-    for (name, bytes) in fixture("input-v1") {
-        fs::write(directory.path().join(name), bytes).expect("can be written");
-    }
-    let mut replay = Replay::open(&disk(), directory.path(), 1).expect("is there");
+/// Replays a log to its end.
+fn replayed(directory: &Path) -> (Replay, Vec<(u64, Kind, Vec<u8>)>) {
+    let mut replay = Replay::open(&disk(), directory, 1).expect("is there");
     let mut found = Vec::new();
     while replay
         .next(|entry| {
@@ -236,8 +210,41 @@ fn an_input_log_of_version_1_loads() {
         })
         .expect("is whole")
     {}
-    let expected = ENTRIES.map(|(number, kind, bytes)| (number, kind, bytes.to_vec()));
-    assert_eq!(found, expected);
+    (replay, found)
+}
+
+/// Two files, the second of a process that went on after the first.
+#[test]
+fn an_input_log_of_version_2_is_written_as_ever() {
+    let directory = tempfile::tempdir().expect("can be made");
+    for (generation, block) in (3..).zip(ENTRIES.chunks(2)) {
+        let mut log = InputLog::open(&disk(), directory.path(), generation).expect("can be made");
+        log.go_on_after(&replayed(directory.path()).0);
+        for (number, kind, entry) in block {
+            let written = log.block().push(*number, *kind, |bytes| {
+                bytes.extend_from_slice(entry);
+                Ok::<(), ()>(())
+            });
+            written.expect("cannot fail");
+        }
+        log.append().expect("can be written");
+    }
+    let mut written = BTreeMap::new();
+    files(directory.path(), "", &mut written);
+    compare("input-v2", &written);
+}
+
+#[test]
+fn an_input_log_of_each_version_loads() {
+    for version in ["input-v1", "input-v2"] {
+        // A copy: a replay cuts what it takes for torn.
+        let directory = tempfile::tempdir().expect("can be made");
+        for (name, bytes) in fixture(version) {
+            fs::write(directory.path().join(name), bytes).expect("can be written");
+        }
+        let expected = ENTRIES.map(|(number, kind, bytes)| (number, kind, bytes.to_vec()));
+        assert_eq!(replayed(directory.path()).1, expected, "{version}");
+    }
 }
 
 /// The entries as sections of two partitions.

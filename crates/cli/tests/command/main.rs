@@ -357,7 +357,7 @@ fn a_commit_that_is_not_kept_is_no_damage() {
 fn logged(store: &Path, blocks: u64) -> (String, std::path::PathBuf, Vec<usize>) {
     let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
     let directory = store.join("input/orders/acknowledged");
-    let mut log = InputLog::open(&disk, &directory).expect("it can be made");
+    let mut log = InputLog::open(&disk, &directory, 1).expect("it can be made");
     let (mut lengths, mut sync) = (Vec::new(), None);
     for block in 0..blocks {
         for number in [2 * block + 1, 2 * block + 2] {

@@ -187,7 +187,7 @@ pub(super) fn read(bytes: &[u8], offset: u64) -> Option<Block<'_>> {
     })
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut value = [0; 8];
     value.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(value)

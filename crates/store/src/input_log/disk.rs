@@ -1,10 +1,10 @@
 //! What an input log needs of a disk, so that a simulation can lose what was not synced.
 //!
-//! **Invariants.** A name is durable when [`Disk::create`] and [`Disk::make_directory`] have come back, content when a sync has.
+//! **Invariants.** A name is durable when [`Disk::create`] and [`Disk::make_directory`] have come back, and gone when [`Disk::delete`] has; content when a sync has.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::storage::directory;
@@ -35,6 +35,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// When it cannot be read.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// The first `bytes` bytes of a file, or all that it has.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read_start(&self, path: &Path, bytes: usize) -> io::Result<Vec<u8>>;
+
     /// How many bytes a file has.
     ///
     /// # Errors
@@ -53,7 +59,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// When it may not be there.
     fn sync(&self, path: &Path) -> io::Result<()>;
 
-    /// Deletes a file.
+    /// Deletes a file, for good.
     ///
     /// # Errors
     /// When it cannot be deleted.
@@ -104,6 +110,14 @@ impl Disk for SystemDisk {
         fs::read(path)
     }
 
+    fn read_start(&self, path: &Path, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut start = Vec::with_capacity(bytes);
+        File::open(path)?
+            .take(bytes as u64)
+            .read_to_end(&mut start)?;
+        Ok(start)
+    }
+
     fn size(&self, path: &Path) -> io::Result<u64> {
         Ok(fs::metadata(path)?.len())
     }
@@ -119,7 +133,8 @@ impl Disk for SystemDisk {
     }
 
     fn delete(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        fs::remove_file(path)?;
+        sync_above(path)
     }
 }
 

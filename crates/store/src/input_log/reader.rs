@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::block::{self, Entry, HEADER_BYTES};
-use super::{Disk, failed, files};
+use super::chain::{self, File};
+use super::header::End;
+use super::{Disk, failed};
 use crate::error::StoreError;
 
 /// The records of a log from one number on.
@@ -18,73 +20,83 @@ pub struct Replay {
     disk: Arc<dyn Disk>,
     /// Each with the number at which the next one goes on: what is behind that in this one was appended by a process that had been
     /// fenced, or is the rest of a write that failed.
-    files: VecDeque<(PathBuf, u64)>,
+    files: VecDeque<(File, u64)>,
     from: u64,
     /// Where the file being read ends for the reader.
     end: u64,
-    /// The file being read, and how far it has been.
-    open: Option<(PathBuf, Vec<u8>, usize)>,
+    /// The file being read.
+    open: Option<Open>,
+    /// The last one that had been read, and was not empty.
+    before: Option<Before>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    bytes: Vec<u8>,
+    /// How far it has been read.
+    offset: usize,
+}
+
+#[derive(Debug)]
+struct Before {
+    path: PathBuf,
+    end: End,
+    /// Whether bytes behind its end are to be cut off, which the next file may say are damage.
+    is_torn: bool,
 }
 
 impl Replay {
     /// The records from number `from` on of the log in `directory`; none if there is no such directory.
     ///
     /// # Errors
-    /// When the directory cannot be listed.
+    /// When the directory or the beginning of a file cannot be read.
     pub fn open(disk: &Arc<dyn Disk>, directory: &Path, from: u64) -> Result<Replay, StoreError> {
-        let files = files(&**disk, directory)?;
+        let mut files = chain::files(&**disk, directory)?.chain;
         // The last file that begins at or before the number, and those behind it.
         let first = files
-            .partition_point(|(first, _)| *first <= from)
+            .partition_point(|file| file.first <= from)
             .saturating_sub(1);
+        files.drain(..first);
+        let ends: Vec<u64> = files[1.min(files.len())..]
+            .iter()
+            .map(|file| file.first)
+            .chain([u64::MAX])
+            .collect();
         Ok(Replay {
             disk: Arc::clone(disk),
-            files: files[first..]
-                .iter()
-                .enumerate()
-                .map(|(index, (_, path))| {
-                    let next = files.get(first + index + 1);
-                    (path.clone(), next.map_or(u64::MAX, |(number, _)| *number))
-                })
-                .collect(),
+            files: files.into_iter().zip(ends).collect(),
             from,
             end: u64::MAX,
             open: None,
+            before: None,
         })
     }
 
     /// Hands the records of the next block to `each`; false when there is none.
     ///
     /// # Errors
-    /// When a file cannot be read or is damaged; those of `each`.
+    /// When a file cannot be read, is damaged, or is not there; those of `each`.
     pub fn next<E: From<StoreError>>(
         &mut self,
         mut each: impl FnMut(Entry<'_>) -> Result<(), E>,
     ) -> Result<bool, E> {
         loop {
-            let Some((path, bytes, offset)) = &mut self.open else {
-                let Some((path, end)) = self.files.pop_front() else {
+            let Some(Open {
+                file,
+                bytes,
+                offset,
+            }) = &mut self.open
+            else {
+                if !self.open_next()? {
+                    self.cut_before()?;
                     return Ok(false);
-                };
-                self.end = end;
-                let read = match self.disk.read(&path) {
-                    // Nothing of it is wanted: it is the rest of a write that failed.
-                    read if self.from >= end => unless_trimmed(read),
-                    read => read.map(Some),
-                };
-                let read = read.map_err(|error| E::from(failed("read", &path, &error)))?;
-                self.open = read.map(|bytes| (path, bytes, 0));
+                }
                 continue;
             };
-            if *offset == bytes.len() {
-                delete_if_empty(&*self.disk, path, *offset)?;
-                self.open = None;
-                continue;
-            }
             let Some(block) = block::read(&bytes[*offset..], *offset as u64) else {
-                cut_if_torn(&*self.disk, path, bytes, *offset)?;
-                delete_if_empty(&*self.disk, path, *offset)?;
-                self.open = None;
+                not_torn(&file.path, bytes, *offset)?;
+                self.close()?;
                 continue;
             };
             *offset += block.length;
@@ -98,22 +110,80 @@ impl Replay {
         }
     }
 
+    /// Reads the next file that is there; false if there is none.
+    fn open_next(&mut self) -> Result<bool, StoreError> {
+        while let Some((file, end)) = self.files.pop_front() {
+            self.end = end;
+            let read = match self.disk.read(&file.path) {
+                // Nothing of it is wanted: it may be the rest of a write that failed, or have been trimmed.
+                read if self.from >= end => unless_trimmed(read),
+                read => read.map(Some),
+            };
+            let Some(bytes) = read.map_err(|error| failed("read", &file.path, &error))? else {
+                // Those before it have been trimmed as well.
+                self.before = None;
+                continue;
+            };
+            if let Some(before) = &self.before {
+                file.goes_on_after(before.end)?;
+            }
+            self.cut_before()?;
+            let offset = file.begin();
+            self.open = Some(Open {
+                file,
+                bytes,
+                offset,
+            });
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Ends the file being read, behind its last valid block.
+    fn close(&mut self) -> Result<(), StoreError> {
+        let Some(Open {
+            file,
+            bytes,
+            offset,
+        }) = self.open.take()
+        else {
+            return Ok(());
+        };
+        let Some(end) = file.end(offset) else {
+            // Its name says that the log goes on with it, which would hide what comes to have that number.
+            let deleted = unless_trimmed(self.disk.delete(&file.path));
+            deleted.map_err(|error| failed("delete", &file.path, &error))?;
+            return Ok(());
+        };
+        self.before = Some(Before {
+            path: file.path,
+            end,
+            is_torn: offset < bytes.len(),
+        });
+        Ok(())
+    }
+
+    /// Cuts off what is torn of the file before.
+    fn cut_before(&mut self) -> Result<(), StoreError> {
+        let torn = self.before.as_mut().filter(|before| before.is_torn);
+        if let Some(before) = torn {
+            let cut = unless_trimmed(self.disk.cut(&before.path, before.end.length));
+            cut.map_err(|error| failed("cut", &before.path, &error))?;
+            before.is_torn = false;
+        }
+        Ok(())
+    }
+
+    /// The file at which the log ends that has been read, and its end.
+    pub(super) fn left(&self) -> Option<(PathBuf, End)> {
+        let before = self.before.as_ref()?;
+        Some((before.path.clone(), before.end))
+    }
+
     /// The number behind the last record returned so far.
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.from
-    }
-}
-
-/// Deletes a file of which nothing is left: its name says that the log goes on with it, which would hide what comes to have that
-/// number.
-fn delete_if_empty(disk: &dyn Disk, path: &Path, length: usize) -> Result<(), StoreError> {
-    if length > 0 {
-        return Ok(());
-    }
-    match unless_trimmed(disk.delete(path)) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(failed("delete", path, &error)),
     }
 }
 
@@ -143,18 +213,4 @@ pub(super) fn not_torn(path: &Path, bytes: &[u8], offset: usize) -> Result<(), S
             "the block at byte {offset} is not what was written, and {synced} bytes had been on the disk"
         ),
     })
-}
-
-/// Cuts the file at `offset`, where no valid block is, unless a later block says that it had been synced beyond.
-fn cut_if_torn(
-    disk: &dyn Disk,
-    path: &Path,
-    bytes: &[u8],
-    offset: usize,
-) -> Result<(), StoreError> {
-    not_torn(path, bytes, offset)?;
-    match unless_trimmed(disk.cut(path, offset as u64)) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(failed("cut", path, &error)),
-    }
 }

@@ -5,8 +5,10 @@
 
 use std::path::Path;
 
+use super::chain::{self, Files};
+use super::header::{self, End, Header};
 use super::reader::{not_torn, unless_trimmed};
-use super::{Disk, block, failed, files, objects};
+use super::{Disk, block, failed, file_name, objects};
 use crate::error::StoreError;
 use crate::storage::{ObjectInfo, Storage};
 
@@ -32,14 +34,73 @@ pub fn verify_files(disk: &dyn Disk, input: &Path) -> Result<Vec<Found>, StoreEr
     for source in names(disk, input)? {
         let of_source = input.join(&source);
         for partition in names(disk, &of_source)? {
-            for (_, path) in files(disk, &of_source.join(&partition))? {
-                let file = path.file_name().unwrap_or_default().to_string_lossy();
-                let name = format!("{}{source}/{partition}/{file}", objects::FOLDER);
-                found.extend(verify_file(disk, &path, name));
-            }
+            let folder = format!("{}{source}/{partition}/", objects::FOLDER);
+            verify_partition(disk, &of_source.join(&partition), &folder, &mut found)?;
         }
     }
     Ok(found)
+}
+
+fn verify_partition(
+    disk: &dyn Disk,
+    directory: &Path,
+    folder: &str,
+    found: &mut Vec<Found>,
+) -> Result<(), StoreError> {
+    let Files { chain, fenced } = chain::files(disk, directory)?;
+    let mut before: Option<End> = None;
+    for file in &chain {
+        let Some(verified) = verify_file(disk, &file.path, name(folder, &file.path)) else {
+            // Those before it have been trimmed as well.
+            before = None;
+            continue;
+        };
+        if let Some(before) = before
+            && let Err(error) = file.goes_on_after(before)
+            && is_still_there(disk, directory, &before)
+        {
+            tell(found, folder, error);
+        }
+        let valid = usize::try_from(verified.bytes - verified.torn);
+        before = match &verified.result {
+            Ok(()) => valid.ok().and_then(|valid| file.end(valid)).or(before),
+            // It has been told.
+            Err(_) => None,
+        };
+        found.push(verified);
+    }
+    for file in fenced {
+        found.extend(verify_file(disk, &file.path, name(folder, &file.path)));
+    }
+    Ok(())
+}
+
+fn name(folder: &str, path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{folder}{file}")
+}
+
+/// Files are trimmed from the oldest on: one behind it may have been, of which this one was read before.
+fn is_still_there(disk: &dyn Disk, directory: &Path, end: &End) -> bool {
+    let path = directory.join(file_name(end.first, end.attempt));
+    disk.size(&path).is_ok()
+}
+
+/// Adds damage of a file that another one goes on after: to what was found of it, or as one that is not there.
+fn tell(found: &mut Vec<Found>, folder: &str, error: StoreError) {
+    let StoreError::Corrupt { object, .. } = &error else {
+        return;
+    };
+    let name = format!("{folder}{object}");
+    match found.iter_mut().find(|found| found.name == name) {
+        Some(found) => (found.torn, found.result) = (0, Err(error)),
+        None => found.push(Found {
+            name,
+            bytes: 0,
+            torn: 0,
+            result: Err(error),
+        }),
+    }
 }
 
 fn names(disk: &dyn Disk, directory: &Path) -> Result<Vec<String>, StoreError> {
@@ -65,7 +126,7 @@ fn verify_file(disk: &dyn Disk, path: &Path, name: String) -> Option<Found> {
             });
         }
     };
-    let mut at = 0;
+    let mut at = Header::read(&bytes).map_or(0, |_| header::BYTES);
     while at < bytes.len()
         && let Some(block) = block::read(&bytes[at..], at as u64)
     {

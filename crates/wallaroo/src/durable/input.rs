@@ -54,7 +54,9 @@ impl InputLogs {
         generation: u64,
     ) -> Result<Option<Self>, StoreError> {
         Ok(match place {
-            InputPlace::Files(root, disk) => Some(InputLogs::Files(FileLogs::new(root, disk))),
+            InputPlace::Files(root, disk) => {
+                Some(InputLogs::Files(FileLogs::new(root, disk, generation)))
+            }
             InputPlace::Objects(every) => {
                 let log = GroupLog::open(Arc::clone(storage), generation, every)?;
                 Some(InputLogs::Objects(log))

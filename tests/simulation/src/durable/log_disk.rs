@@ -194,6 +194,13 @@ impl input_log::Disk for LogDisk {
         self.see(path, |content| content.bytes.clone())
     }
 
+    fn read_start(&self, path: &Path, bytes: usize) -> io::Result<Vec<u8>> {
+        self.see(path, |content| {
+            let length = content.bytes.len().min(bytes);
+            content.bytes[..length].to_vec()
+        })
+    }
+
     fn size(&self, path: &Path) -> io::Result<u64> {
         self.see(path, |content| content.bytes.len() as u64)
     }

@@ -25,17 +25,19 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 pub(crate) struct FileLogs {
     root: PathBuf,
     disk: Arc<dyn Disk>,
+    generation: u64,
     /// The files that have to be synced before a commit, by source and partition; the last one is still written.
     open: Mutex<BTreeMap<(String, String), Vec<Sync>>>,
     waits: Waits,
 }
 
 impl FileLogs {
-    /// The logs below `root`.
-    pub(crate) fn new(root: PathBuf, disk: Arc<dyn Disk>) -> Self {
+    /// The logs below `root`, for a process of this generation.
+    pub(crate) fn new(root: PathBuf, disk: Arc<dyn Disk>, generation: u64) -> Self {
         FileLogs {
             root,
             disk,
+            generation,
             open: Mutex::default(),
             waits: Waits::default(),
         }
@@ -153,7 +155,8 @@ impl<T: Message> LoggedReader<T> {
         let directory = files(logs).directory(source, partition);
         let disk = &files(logs).disk;
         let replay = Replay::open(disk, &directory, next).map_err(|error| failed(&error))?;
-        let log = InputLog::open(disk, &directory).map_err(|error| failed(&error))?;
+        let generation = files(logs).generation;
+        let log = InputLog::open(disk, &directory, generation).map_err(|error| failed(&error))?;
         let within = reader
             .as_ref()
             .map_or_else(|| Position::of(0), |reader| reader.position());
@@ -197,6 +200,9 @@ impl<T: Message> LoggedReader<T> {
                 let disk = &*files(&self.logs).disk;
                 input_log::sync_files(disk, &path).map_err(|error| failed(&error))?;
                 reader.begin();
+            }
+            if self.began.is_none() {
+                self.log.go_on_after(replay);
             }
             (self.replay, self.rewound) = (None, None);
             let began = || (intake.next_number(), self.within.clone());

@@ -59,6 +59,7 @@ fn opened(directory: &Path, from: Option<&Position>) -> LoggedReader<u64> {
         logs: Arc::new(InputLogs::Files(FileLogs::new(
             directory.to_owned(),
             Arc::new(SystemDisk),
+            1,
         ))),
         source: "numbers".to_owned(),
     };
@@ -149,6 +150,10 @@ impl Disk for Filling {
         SystemDisk.read(path)
     }
 
+    fn read_start(&self, path: &Path, bytes: usize) -> io::Result<Vec<u8>> {
+        SystemDisk.read_start(path, bytes)
+    }
+
     fn size(&self, path: &Path) -> io::Result<u64> {
         SystemDisk.size(path)
     }
@@ -194,6 +199,7 @@ fn a_reader_that_woke_while_the_disk_was_full_is_asked_again() {
         logs: Arc::new(InputLogs::Files(FileLogs::new(
             directory.path().to_owned(),
             Arc::clone(&disk) as Arc<dyn Disk>,
+            1,
         ))),
         source: "numbers".to_owned(),
     };

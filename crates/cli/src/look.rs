@@ -89,7 +89,7 @@ impl Look {
     /// Everything that is kept, or the part of one commit, with what is wrong with it.
     pub(crate) fn verify(&self, number: Option<u64>) -> Result<Vec<Verified>, StoreError> {
         if let Some(number) = number
-            && !self.kept()?.contains(&number)
+            && !self.inspector.kept_as_far_as_known()?.contains(&number)
         {
             self.inspector.commit(Some(number))?;
             return Err(self.not_kept(number));
@@ -108,7 +108,7 @@ impl Look {
             .iter()
             .all(|found| is_whole(found) || found.commits.is_empty())
         {
-            let kept = self.kept()?;
+            let kept = self.inspector.kept_as_far_as_known()?;
             verified.retain(|found| {
                 is_whole(found)
                     || found.commits.is_empty()

@@ -112,7 +112,7 @@ impl Inspector {
     pub fn commits(&self) -> Result<Vec<Listed>, StoreError> {
         let kept = self.kept()?;
         let savepoints = Savepoint::list(&*self.storage)?;
-        let mut commits = Vec::new();
+        let mut commits: Vec<Listed> = Vec::new();
         for number in self.log.numbers()?.into_iter().rev() {
             let found = match self.log.read(number) {
                 // one that somebody has gone back past is of no interest until it is trimmed
@@ -140,7 +140,12 @@ impl Inspector {
                 savepoints: named.map(|savepoint| savepoint.name.clone()).collect(),
             });
         }
-        Ok(commits)
+        let is_missing = |number: &&u64| commits.iter().all(|found| found.number != **number);
+        match kept.iter().find(is_missing) {
+            // It has not been trimmed meanwhile.
+            Some(number) if self.kept()?.contains(number) => Err(self.missing(*number, BY_LATER)),
+            _ => Ok(commits),
+        }
     }
 
     /// The numbers of kept commits, newest first: as the newest record and savepoints say, also if their own records are gone.
@@ -148,24 +153,26 @@ impl Inspector {
     /// # Errors
     /// When a savepoint or the newest record cannot be read.
     pub fn kept(&self) -> Result<Vec<u64>, StoreError> {
-        let mut kept = Vec::new();
-        if let Some(&newest) = self.log.numbers()?.last()
-            && let Some(found) = self.log.read(newest)?
-        {
-            kept.extend(found.entry.head());
-            kept.extend(match found.body {
-                Body::Fence(fence) => fence.keeps,
-                Body::Commit(commit) => commit.keeps,
-            });
-        }
-        kept.extend(
-            Savepoint::list(&*self.storage)?
-                .iter()
-                .map(|savepoint| savepoint.number),
-        );
-        kept.sort_unstable_by(|left, right| right.cmp(left));
-        kept.dedup();
-        Ok(kept)
+        let newest = match self.log.numbers()?.last() {
+            Some(&newest) => self.log.read(newest)?,
+            None => None,
+        };
+        Ok(kept_by(newest, &Savepoint::list(&*self.storage)?))
+    }
+
+    /// The same as far as it can be read: as the savepoints and the newest record say that are not damaged.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn kept_as_far_as_known(&self) -> Result<Vec<u64>, StoreError> {
+        let names = Savepoint::names(&*self.storage)?;
+        let read = names
+            .iter()
+            .filter_map(|name| Savepoint::read(&*self.storage, name).ok().flatten());
+        let savepoints: Vec<Savepoint> = read.collect();
+        let numbers = self.log.numbers()?.into_iter().rev();
+        let mut readable = numbers.filter_map(|number| self.log.read(number).ok().flatten());
+        Ok(kept_by(readable.next(), &savepoints))
     }
 
     /// One commit, or the newest of the path.
@@ -208,7 +215,8 @@ impl Inspector {
     /// When the storage cannot be listed. What is wrong with an object is in the result.
     pub fn verify(&self) -> Result<Vec<Verified>, StoreError> {
         let mut verified = self.verify_log()?;
-        let kept = self.kept()?;
+        self.verify_savepoints(&mut verified)?;
+        let kept = self.kept_as_far_as_known()?;
         for number in self.missing_numbers()? {
             let is_kept = kept.contains(&number).then_some(number);
             let by = format!("record {}", number + 1);
@@ -221,7 +229,7 @@ impl Inspector {
                     .iter()
                     .any(|found| found.object == record::name(number))
                 {
-                    let by = "a later commit, or a savepoint,".to_owned();
+                    let by = BY_LATER.to_owned();
                     verified.push(self.missing_record(number, Some(number), by));
                 }
                 continue;
@@ -240,26 +248,37 @@ impl Inspector {
             }
         }
         verified.append(&mut seen);
-        self.verify_savepoints(&mut verified)?;
         Ok(verified)
     }
 
-    /// Whether the record that each savepoint names is the one that it was made of.
+    /// Whether each savepoint can be read, and the record that it names is the one that it was made of.
     fn verify_savepoints(&self, verified: &mut Vec<Verified>) -> Result<(), StoreError> {
-        for savepoint in Savepoint::list(&*self.storage)? {
-            let record = record::name(savepoint.number);
-            let is_told = |found: &Verified| found.object == record && found.result.is_err();
-            let result = if verified.iter().any(is_told) {
-                Ok(())
-            } else {
-                savepoint.commit(&*self.storage, &self.log).map(drop)
+        for name in Savepoint::names(&*self.storage)? {
+            let read = Savepoint::read(&*self.storage, &name);
+            let (commits, result) = match read {
+                // deleted since it was listed
+                Ok(None) => continue,
+                Ok(Some(savepoint)) => {
+                    let number = savepoint.number;
+                    let record = record::name(number);
+                    let is_told =
+                        |found: &Verified| found.object == record && found.result.is_err();
+                    let is_there = self.log.numbers()?.contains(&number);
+                    let result = match verified.iter().any(is_told) || !is_there {
+                        // The record is told.
+                        true => Ok(()),
+                        false => savepoint.commit(&*self.storage, &self.log).map(drop),
+                    };
+                    (vec![number], result)
+                }
+                Err(error) => (Vec::new(), Err(error)),
             };
-            let object = Savepoint::object(&savepoint.name);
+            let object = Savepoint::object(&name);
             let bytes = self.storage.read(&object)?;
             verified.push(Verified {
                 bytes: bytes.map_or(0, |bytes| bytes.len() as u64),
                 object,
-                commits: vec![savepoint.number],
+                commits,
                 torn: 0,
                 result,
             });
@@ -350,11 +369,15 @@ impl Inspector {
             bytes: 0,
             commits: Vec::from_iter(commit),
             torn: 0,
-            result: Err(StoreError::Missing {
-                object: record::name(number),
-                named_by,
-                place: self.storage.place().to_owned(),
-            }),
+            result: Err(self.missing(number, &named_by)),
+        }
+    }
+
+    fn missing(&self, number: u64, named_by: &str) -> StoreError {
+        StoreError::Missing {
+            object: record::name(number),
+            named_by: named_by.to_owned(),
+            place: self.storage.place().to_owned(),
         }
     }
 
@@ -384,6 +407,27 @@ impl Inspector {
         let (_, commit) = self.commit(number)?;
         Loader::open(Arc::clone(&self.storage), &commit.segments)
     }
+}
+
+/// What names a record that is gone.
+const BY_LATER: &str = "a later commit, or a savepoint,";
+
+/// The numbers of the commits that the newest record and the savepoints keep, newest first.
+fn kept_by(newest: Option<Found>, savepoints: &[Savepoint]) -> Vec<u64> {
+    let mut kept: Vec<u64> = savepoints
+        .iter()
+        .map(|savepoint| savepoint.number)
+        .collect();
+    if let Some(found) = newest {
+        kept.extend(found.entry.head());
+        kept.extend(match found.body {
+            Body::Fence(fence) => fence.keeps,
+            Body::Commit(commit) => commit.keeps,
+        });
+    }
+    kept.sort_unstable_by(|left, right| right.cmp(left));
+    kept.dedup();
+    kept
 }
 
 /// Notes that a commit needs an object, which is checked the first time.

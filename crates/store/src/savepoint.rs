@@ -59,18 +59,25 @@ impl Savepoint {
     /// # Errors
     /// When they cannot be listed or read, are damaged, or are of a later release.
     pub fn list(storage: &dyn Storage) -> Result<Vec<Savepoint>, StoreError> {
-        let mut savepoints = Vec::new();
-        for object in storage.list(FOLDER)? {
-            let name = object.name.strip_prefix(FOLDER);
-            let Some(name) = name.and_then(|name| name.strip_suffix(".json")) else {
-                continue;
-            };
-            // deleted since it was listed, otherwise
-            if let Some(savepoint) = Self::read(storage, name)? {
-                savepoints.push(savepoint);
-            }
-        }
-        Ok(savepoints)
+        let names = Self::names(storage)?;
+        // deleted since they were listed, otherwise
+        let read = names
+            .iter()
+            .filter_map(|name| Self::read(storage, name).transpose());
+        read.collect()
+    }
+
+    /// Their names, also of those that cannot be read.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn names(storage: &dyn Storage) -> Result<Vec<String>, StoreError> {
+        let objects = storage.list(FOLDER)?;
+        let names = objects.iter().filter_map(|object| {
+            let name = object.name.strip_prefix(FOLDER)?;
+            Some(name.strip_suffix(".json")?.to_owned())
+        });
+        Ok(names.collect())
     }
 
     /// The savepoint of a name; none if there is none.

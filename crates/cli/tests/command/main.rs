@@ -301,6 +301,47 @@ fn a_savepoint_of_another_commit_is_told() {
     assert_eq!(found_damage(directory.path(), &[]), (1, vec![found]));
 }
 
+/// It ended the whole verification, which told nothing else.
+#[test]
+fn what_names_the_kept_commits_may_be_damaged_and_all_else_is_told() {
+    let (directory, application) = running();
+    let newest = "log/00000000000000000005";
+    let savepoint = "savepoints/monday.json";
+    let second = object(&application.path, "data", "-00000000000000000002-");
+    let name = second.file_name().expect("has one").to_string_lossy();
+    let segment = format!("data/{name}");
+    damage(&second);
+    let code = "WAL-0702".to_owned();
+    for (object, needed_by) in [(savepoint, vec![5, 4, 3]), (newest, vec![4, 3])] {
+        let path = application.path.join(object);
+        let whole = fs::read(&path).expect("is there");
+        damage(&path);
+        let (exit, mut found) = found_damage(directory.path(), &[]);
+        found.sort();
+        let expected = vec![
+            (segment.clone(), code.clone(), needed_by),
+            (object.to_owned(), code.clone(), vec![]),
+        ];
+        assert_eq!((exit, found), (1, expected));
+        fs::write(&path, whole).expect("can be written");
+    }
+}
+
+/// It was left out: the list looked as if it had never been made.
+#[test]
+fn a_list_without_the_record_of_a_kept_commit_is_refused() {
+    let (directory, application) = running();
+    let record = "log/00000000000000000004";
+    fs::remove_file(application.path.join(record)).expect("is there");
+    let said = wallaroo(
+        directory.path(),
+        &["checkpoint", "list", "--store", "stocks"],
+    );
+    assert_eq!((said.code, said.output.as_str()), (1, ""));
+    assert!(said.errors.starts_with("error: WAL-0703: "), "{said:?}");
+    assert!(said.errors.contains(record), "{said:?}");
+}
+
 /// Of the records that are not trimmed, whether a kept commit needs them or not.
 #[test]
 fn a_deleted_record_of_the_log_is_told() {

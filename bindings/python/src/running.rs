@@ -135,6 +135,12 @@ impl NativeRunning {
         Ok(())
     }
 
+    /// What it has failed with, if it has; the exception stays for who waits.
+    fn failure(&self, py: Python<'_>) -> Option<String> {
+        let ended = py.detach(|| self.running.wait_timeout(Duration::ZERO));
+        Some(in_python(&ended?.err()?))
+    }
+
     /// Waits for the end, at most for `timeout` seconds; whether it has come.
     #[pyo3(signature = (timeout=None))]
     pub(crate) fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import wallaroo
 from wallaroo import App, State, memory, source
 
 
@@ -58,3 +59,17 @@ def test_the_method_of_an_object_in_place_of_that_of_the_class_is_told() -> None
     expected = r"takes 1 argument; it is called with .*; it is the method of one object: name that of the class, Basket\.add"
     with pytest.raises(TypeError, match=expected):
         source("items", ["a"]).key_by(str).to(Basket().add, state=Basket)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("found", "advice"),
+    [
+        (Basket, r"the format of file is Basket, which is none; write json\(Basket\) or csv\(Basket\), as its bytes are"),
+        (int.from_bytes, r"is from_bytes, which is none; write decoder\(from_bytes\) to read with it, or encoder\(from_bytes\)"),
+        (wallaroo.lines, r"is lines, which is none; write lines\(\)"),
+        ("csv", r"is 'csv', which is none; write one of lines\(\), json\(\), csv\(\), raw\(\), decoder\(function\)"),
+    ],
+)
+def test_what_is_no_format_is_told_with_what_is(found: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=advice):
+        wallaroo.file("ticks", found)

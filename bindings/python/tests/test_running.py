@@ -330,6 +330,24 @@ def test_the_log_of_the_engine_is_in_logging_under_wallaroo(engine_log: pytest.L
     assert record.getMessage().startswith("a stage with state has no key_by before it")
 
 
+def test_a_failure_that_nobody_waits_for_is_logged_and_still_raised(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(number: int) -> None:
+        message = f"no {number}"
+        raise ValueError(message)
+
+    running = App("refusing", source("numbers", [7]).to(refuse).named("refuse").end()).start()
+    end = time.monotonic() + 30
+    while not caplog.records and time.monotonic() < end:
+        time.sleep(0.01)
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("wallaroo", "ERROR")
+    told = record.getMessage()
+    assert "nobody waits" in told
+    assert all(part in told for part in ('"refuse"', "ValueError: no 7", "record 1")), told
+    with pytest.raises(ValueError, match="no 7"):
+        running.wait(30)
+
+
 def test_a_level_of_logging_is_obeyed(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, logger="wallaroo"):
         App("quiet", source("numbers", [1]).to(count, state=list).end()).run()

@@ -57,6 +57,10 @@ class Options(TypedDict, total=False):
     """Seconds after which a call that has not returned is told in the log; 5."""
 
 
+_TELLS_FAILURE_AFTER = 1.0
+"""Seconds that :meth:`Running.wait` has to be called in, or a failure is logged."""
+
+
 class Running:
     """A running application, to steer and to watch. Made by :meth:`App.start`."""
 
@@ -64,6 +68,7 @@ class Running:
 
     def __init__(self, prepare: Callable[[], NativeRunning]) -> None:
         self._failure: BaseException | None = None
+        self._is_waited_for = threading.Event()
         self._is_prepared = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(prepare,), name="wallaroo", daemon=True)
         self._thread.start()
@@ -80,6 +85,13 @@ class Running:
         finally:
             self._is_prepared.set()
         self._native.execute()
+        failure = self._native.failure()
+        # `wait` raises it; who has not called that by now may be a web server, which never does.
+        if failure is not None and not self._is_waited_for.wait(_TELLS_FAILURE_AFTER):
+            # Imported here, as `logging` takes a while.
+            from ._logging import log_failure
+
+            log_failure(failure)
 
     def send(self, source: str, message: Any) -> None:
         """Send a message to a source made with :func:`channel`; waits while the source is full."""
@@ -152,6 +164,7 @@ class Running:
         Raises:
             Error: The application failed; an exception of your own code is raised as it is.
         """
+        self._is_waited_for.set()
         if self._failure is not None:
             raise self._failure
         try:

@@ -12,11 +12,14 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload, runtime_checkable
 
 from ._async import refuse_async, refuse_async_methods, refuse_awaitable
-from ._formats import Format, _Json
+from ._formats import Format, _Json, csv, json, lines, raw
 from ._native import Memory as _Memory
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm  # what type checkers bring with them
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -36,10 +39,27 @@ def _framed(framed: Frames | None) -> tuple[int, bool] | None:
     return width, order == "big"
 
 
+def _no_format(connector: str, found: Any) -> str:
+    """What to give a connector instead of ``found``."""
+    name = getattr(found, "__name__", "T")
+    if isinstance(found, type):
+        advice = f"json({name}) or csv({name}), as its bytes are"
+    elif any(found is made for made in (lines, json, csv, raw)):
+        advice = f"{name}()"
+    elif callable(found):
+        advice = f"decoder({name}) to read with it, or encoder({name}) to write"
+    else:
+        advice = "one of lines(), json(), csv(), raw(), decoder(function), encoder(function)"
+    shown = f"{found!r:.100}" if not hasattr(found, "__name__") else name
+    return f"the format of {connector} is {shown}, which is none; write {advice}"
+
+
 class Connector(Generic[T_co]):
     """A source or sink of bytes. Made by :func:`file`, :func:`tcp_listener`, :func:`stdout` and others."""
 
     def __init__(self, spec: dict[str, Any], format_: Format[Any] | None) -> None:
+        if format_ is not None and not isinstance(format_, Format):
+            raise TypeError(_no_format(spec["type"], format_))
         self._spec = spec
         self._format = format_
 
@@ -253,14 +273,16 @@ class _Channel(Connector[T_co]):
 def channel(*, capacity: int = ...) -> Connector[Any]: ...
 @overload
 def channel(type_: type[T], *, capacity: int = ...) -> Connector[T]: ...
-def channel(type_: type[T] | None = None, *, capacity: int = 1_000) -> Connector[T]:
+@overload
+def channel(type_: TypeForm[T], *, capacity: int = ...) -> Connector[T]: ...
+def channel(type_: Any = None, *, capacity: int = 1_000) -> Connector[Any]:
     """Messages that the program sends itself, with :meth:`Running.send`.
 
     Args:
         type_: The type of the messages, for type checkers and for the input log of an application with a store.
         capacity: How many messages wait at most, before ``send`` does.
     """
-    connector: _Channel[T] = _Channel({"type": "channel", "capacity": capacity}, None)
+    connector: _Channel[Any] = _Channel({"type": "channel", "capacity": capacity}, None)
     connector.message_type = type_  # type: ignore[attr-defined]
     return connector
 

@@ -20,3 +20,8 @@ def emit(level: int, target: str, text: str) -> None:
     if logger.isEnabledFor(level):
         record = logger.makeRecord(name, level, "(engine)", 0, text, (), None)
         logger.handle(record)
+
+
+def log_failure(failure: str) -> None:
+    """Log that an application has failed, for whom nobody waits."""
+    logging.getLogger("wallaroo").error("the application has failed, and nobody waits for its end: %s", failure)

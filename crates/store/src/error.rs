@@ -22,6 +22,16 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// A file or an object of an input log does not hold what was written, or is not there.
+    #[error("{object:?} in the input log {place} is damaged: {what}; {advice}", advice = ADVICE_INPUT)]
+    DamagedInput {
+        /// The file or object.
+        object: String,
+        /// The directory of the log, or the store's address.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// An object that a kept commit names is not there.
     #[error("{object:?}, which {named_by} needs, is not in the store {place}; {advice}", advice = ADVICE_DAMAGED)]
     Missing {
@@ -138,6 +148,8 @@ pub enum StoreError {
     },
 }
 
+/// What to do about a damaged input log.
+const ADVICE_INPUT: &str = "what was lost with it cannot be read again; the page on operations says how to go on without it";
 const ADVICE_DAMAGED: &str =
     "verify the store to see what else is, and go back to a savepoint or an earlier commit";
 
@@ -153,7 +165,7 @@ impl StoreError {
     pub const fn number(&self) -> u16 {
         match self {
             StoreError::Storage(_) => 701,
-            StoreError::Corrupt { .. } => 702,
+            StoreError::Corrupt { .. } | StoreError::DamagedInput { .. } => 702,
             StoreError::Missing { .. } => 703,
             StoreError::Fenced { .. } => 704,
             StoreError::Locked { .. } => 705,

@@ -97,7 +97,7 @@ impl File {
         } else {
             return Ok(());
         };
-        Err(StoreError::Corrupt {
+        Err(StoreError::DamagedInput {
             object: before,
             place: self
                 .path

@@ -370,7 +370,7 @@ fn read_head(storage: &dyn Storage, number: u64, bytes: u64) -> Result<Head, Sto
 }
 
 fn damaged(storage: &dyn Storage, number: u64, what: &str) -> StoreError {
-    StoreError::Corrupt {
+    StoreError::DamagedInput {
         object: name_of(number),
         place: storage.place().to_owned(),
         what: what.to_owned(),

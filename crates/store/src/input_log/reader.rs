@@ -206,7 +206,7 @@ pub(super) fn not_torn(path: &Path, bytes: &[u8], offset: usize) -> Result<(), S
         return Ok(());
     }
     let name = path.file_name().unwrap_or_default();
-    Err(StoreError::Corrupt {
+    Err(StoreError::DamagedInput {
         object: name.to_string_lossy().into_owned(),
         place: path.parent().unwrap_or(path).display().to_string(),
         what: format!(

@@ -60,7 +60,7 @@ fn process(directory: &Path, generation: u64, numbers: std::ops::Range<u64>) -> 
 /// The file named and what is said of it, by a replay and by a verification.
 fn damage(directory: &Path) -> (String, String) {
     let error = replay(directory, 1).expect_err("it is damaged");
-    let StoreError::Corrupt { object, what, .. } = error else {
+    let StoreError::DamagedInput { object, what, .. } = error else {
         panic!("not damage: {error}");
     };
     let above = directory
@@ -72,7 +72,7 @@ fn damage(directory: &Path) -> (String, String) {
         .into_iter()
         .filter_map(|found| Some((found.name, found.result.err()?)))
         .collect();
-    let [(name, StoreError::Corrupt { what: verified, .. })] = &damaged[..] else {
+    let [(name, StoreError::DamagedInput { what: verified, .. })] = &damaged[..] else {
         panic!("one is damaged: {damaged:?}");
     };
     assert!(name.ends_with(&format!("/{object}")), "{name}");
@@ -116,6 +116,9 @@ fn damage_of_the_last_block_of_a_file_that_another_follows_is_told() {
     }
     fs::write(path, whole).expect("it can be written");
     assert_eq!(replay(&directory, 1).expect("it is whole"), records(1..6));
+    // To go on without it, as docs/operations.md says.
+    fs::remove_file(path).expect("it is there");
+    assert_eq!(replay(&directory, 1).expect("it is whole"), records(4..6));
 }
 
 /// Nothing said that it had been there.
@@ -132,6 +135,9 @@ fn a_file_in_the_middle_that_is_not_there_is_told() {
     assert!(said.starts_with("it is not there"), "{said}");
     // Behind it nothing is missed.
     assert_eq!(replay(&directory, 6).expect("it is whole"), records(6..9));
+    // To go on without it, as docs/operations.md says.
+    fs::remove_file(&paths(&directory)[0]).expect("it is there");
+    assert_eq!(replay(&directory, 1).expect("it is whole"), records(6..9));
 }
 
 /// A process that had been frozen while its store was taken over began a file, whose name hid what its successor had logged.
@@ -328,7 +334,7 @@ fn damage_in_what_had_been_synced_is_an_error() {
     fs::write(&path, bytes).expect("it can be written");
     let error = replay(directory.path(), 1).expect_err("the first block is damaged");
     assert!(
-        matches!(&error, StoreError::Corrupt { object, .. } if object.ends_with(".log")),
+        matches!(&error, StoreError::DamagedInput { object, .. } if object.ends_with(".log")),
         "{error}"
     );
 }

@@ -88,7 +88,7 @@ fn is_still_there(disk: &dyn Disk, directory: &Path, end: &End) -> bool {
 
 /// Adds damage of a file that another one goes on after: to what was found of it, or as one that is not there.
 fn tell(found: &mut Vec<Found>, folder: &str, error: StoreError) {
-    let StoreError::Corrupt { object, .. } = &error else {
+    let StoreError::DamagedInput { object, .. } = &error else {
         return;
     };
     let name = format!("{folder}{object}");

@@ -406,7 +406,9 @@ pub(crate) fn store_error(error: &StoreError) -> Error {
         StoreError::Storage(_) | StoreError::Locked { .. } | StoreError::Fenced { .. } => {
             ErrorKind::Unavailable
         }
-        StoreError::Corrupt { .. } | StoreError::Missing { .. } => ErrorKind::Data,
+        StoreError::Corrupt { .. }
+        | StoreError::DamagedInput { .. }
+        | StoreError::Missing { .. } => ErrorKind::Data,
         _ => ErrorKind::Invalid,
     };
     Error::new(kind, code, error.to_string())

@@ -51,3 +51,15 @@ fn an_address_that_others_can_reach_is_refused() {
         ended.stderr
     );
 }
+
+#[test]
+fn a_port_in_use_is_told_in_words() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let address = other.local_addr().expect("it listens").to_string();
+    let ended = run(rate_limiter().args(["--status", &address]));
+    assert_eq!(ended.code, Some(1));
+    let expected = format!(
+        "error: WAL-0205: cannot show the status at {address}: port in use; choose another port, or 0 for any that is free"
+    );
+    assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
+}

@@ -19,7 +19,7 @@ pub enum ConsoleError {
     },
     /// The address cannot be listened on.
     #[error(
-        "cannot show the status at {address}: {source}; choose another port, or 0 for any that is free"
+        "cannot show the status at {address}: {reason}; choose another port, or 0 for any that is free", reason = reason(source)
     )]
     Listen {
         /// The address.
@@ -47,5 +47,15 @@ impl ConsoleError {
             ConsoleError::NotLoopback { .. } | ConsoleError::Listen { .. } => 205,
             ConsoleError::Resources { .. } => 603,
         }
+    }
+}
+
+/// Why an address cannot be listened on, in words that are the same on every system.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "port in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
     }
 }

@@ -220,7 +220,7 @@ impl Inspector {
         for number in self.missing_numbers()? {
             let is_kept = kept.contains(&number).then_some(number);
             let by = format!("record {}", number + 1);
-            verified.push(self.missing_record(number, is_kept, by));
+            verified.push(self.missing_record(number, is_kept, &by));
         }
         let mut seen: Vec<Verified> = Vec::new();
         for number in kept {
@@ -229,8 +229,7 @@ impl Inspector {
                     .iter()
                     .any(|found| found.object == record::name(number))
                 {
-                    let by = BY_LATER.to_owned();
-                    verified.push(self.missing_record(number, Some(number), by));
+                    verified.push(self.missing_record(number, Some(number), BY_LATER));
                 }
                 continue;
             };
@@ -363,13 +362,13 @@ impl Inspector {
         Ok(missing)
     }
 
-    fn missing_record(&self, number: u64, commit: Option<u64>, named_by: String) -> Verified {
+    fn missing_record(&self, number: u64, commit: Option<u64>, named_by: &str) -> Verified {
         Verified {
             object: record::name(number),
             bytes: 0,
             commits: Vec::from_iter(commit),
             torn: 0,
-            result: Err(self.missing(number, &named_by)),
+            result: Err(self.missing(number, named_by)),
         }
     }
 
